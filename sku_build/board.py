@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Boards: what a machine is, which series and configuration it takes, how it is booted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from sku_build import layout
+from sku_build.decode import did_you_mean, load_toml
+from sku_build.errors import UserError
+
+Name = str
+
+
+class ConfigPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the board's kernel configuration starts from, and the fragments put on top.
+
+    ``base`` is a make target of the kernel (``allnoconfig``, ``defconfig``) and each of
+    ``fragments`` a template ``configs/NAME.config.j2``.
+    """
+
+    base: str
+    fragments: list[str]
+
+
+class MachinePart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The facts of the machine that templates and sizes are computed from."""
+
+    cpus: int
+    memory_gib: int
+    nodes: int = 1
+    page_kib: Literal[4, 16, 64] = 4
+
+
+class QemuPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the lab boots the board: values of QEMU's -machine, -cpu, -smp and -m options."""
+
+    machine: str
+    cpu: str
+    smp: int
+    memory_mib: int
+    devices: list[str] = []
+
+
+class Board(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One ``boards/NAME/board.toml``; ``cmdline`` is the command line of the built kernel."""
+
+    name: Name
+    summary: str
+    arch: Literal["arm64"]
+    series: list[str]
+    cmdline: str
+    config: ConfigPart
+    machine: MachinePart
+    dtbs: list[str] = []
+    modules: bool = False
+    qemu: QemuPart | None = None
+
+
+def boards_dir() -> Path:
+    """Return the directory that holds one directory a board."""
+    return layout.data_root() / "boards"
+
+
+def names() -> list[Name]:
+    """Return the names of all boards, sorted."""
+    return sorted(path.parent.name for path in boards_dir().glob("*/board.toml"))
+
+
+def load(name: Name) -> Board:
+    """Return the board called ``name``; raises UserError when it is unknown or malformed."""
+    if name not in names():
+        known = ", ".join(names()) or "none"
+        raise UserError(
+            f"there is no board {name!r}",
+            where=boards_dir(),
+            hint=did_you_mean(name, names()) or f"the boards are: {known}",
+        )
+    path = boards_dir() / name / "board.toml"
+    board = load_toml(path, Board)
+    if board.name != name:
+        raise UserError(f"key name: is {board.name!r}, but the directory is {name!r}", where=path)
+    return board

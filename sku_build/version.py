@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Kernel versions and half-open ranges of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+
+_VERSION = re.compile(r"^(\d+)\.(\d+)(?:\.(\d+))?(?:-rc(\d+))?(?:[-+~].*)?$")
+_NOT_RC = 1 << 16
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class KernelVersion:
+    """A kernel version as ``make kernelversion`` prints it; ``6.12-rc3`` sorts before ``6.12``.
+
+    Whatever follows (``-rt8``, ``+deb13``) is local and takes no part in the comparison.
+    """
+
+    major: int
+    minor: int
+    patch: int = 0
+    candidate: int = _NOT_RC
+
+    @classmethod
+    def parse(cls, text: str) -> KernelVersion:
+        """Parse ``6.1``, ``6.1.192``, ``6.12-rc3`` or ``6.1.0-40-arm64``; raises ValueError."""
+        match = _VERSION.match(text.strip())
+        if not match:
+            raise ValueError(f"{text!r} is not a kernel version such as 6.1 or 6.1.192")
+        major, minor, patch, candidate = match.groups()
+        return cls(
+            int(major), int(minor), int(patch or 0), int(candidate) if candidate else _NOT_RC
+        )
+
+    @property
+    def line(self) -> str:
+        """The stable line this version belongs to, such as ``6.1``."""
+        return f"{self.major}.{self.minor}"
+
+    def __str__(self) -> str:
+        text = self.line + (f".{self.patch}" if self.patch else "")
+        return text if self.candidate == _NOT_RC else f"{text}-rc{self.candidate}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VersionRange:
+    """A half-open range ``low..high``: low is in, high is out; either end may be left open."""
+
+    low: KernelVersion | None
+    high: KernelVersion | None
+
+    @classmethod
+    def parse(cls, text: str) -> VersionRange:
+        """Parse ``5.10..6.12``, ``6.11..`` or ``..5.10``; raises ValueError."""
+        low, dots, high = text.partition("..")
+        if not dots:
+            raise ValueError(f"{text!r} is not a half-open range such as 5.10..6.12 or 6.11..")
+        bounds = cls(
+            KernelVersion.parse(low) if low.strip() else None,
+            KernelVersion.parse(high) if high.strip() else None,
+        )
+        if bounds.low and bounds.high and not bounds.low < bounds.high:
+            raise ValueError(f"range {text!r} is empty: its end is not after its start")
+        return bounds
+
+    def __contains__(self, version: KernelVersion) -> bool:
+        return (self.low is None or self.low <= version) and (
+            self.high is None or version < self.high
+        )
+
+    def __str__(self) -> str:
+        return f"{self.low or ''}..{self.high or ''}"
+
+
+def in_ranges(version: KernelVersion, ranges: Sequence[VersionRange]) -> bool:
+    """Return whether ``version`` lies in any of ``ranges``."""
+    return any(version in bounds for bounds in ranges)
