@@ -12,7 +12,9 @@ _SETTINGS = {
     "advice.detachedHead": "false",
     "apply.whitespace": "nowarn",
     "commit.gpgSign": "false",
+    "core.attributesFile": "/dev/null",
     "core.autocrlf": "false",
+    "core.excludesFile": "/dev/null",
     "core.hooksPath": "/dev/null",
     "core.quotePath": "false",
     "diff.noprefix": "false",
@@ -23,6 +25,7 @@ _SETTINGS = {
     "submodule.recurse": "false",
 }
 _IDENTITY = {
+    "GIT_ATTR_NOSYSTEM": "1",
     "GIT_AUTHOR_NAME": "sku",
     "GIT_AUTHOR_EMAIL": "sku@localhost",
     "GIT_COMMITTER_NAME": "sku",

@@ -31,14 +31,24 @@ class Result:
     stderr: str
 
 
+def says_disk_full(text: str) -> bool:
+    """Return whether a program's messages say that it ran out of disk; git has words of its own."""
+    return "No space left on device" in text or "Out of diskspace" in text
+
+
 class CommandError(InfraError):
     """A command that had to succeed did not; ``status``, ``stdout`` and ``stderr`` are kept."""
 
     def __init__(self, argv: Sequence[str], result: Result, where: Path | None = None) -> None:
         tail = (result.stderr.strip() or result.stdout.strip()).splitlines()[-_TAIL_LINES:]
         said = "\n".join(f"    {line}" for line in tail)
+        what = (
+            "the disk is full"
+            if says_disk_full(result.stderr)
+            else f"{argv[0]} failed with status {result.status}"
+        )
         super().__init__(
-            f"{argv[0]} failed with status {result.status}" + (f":\n{said}" if said else ""),
+            what + (f":\n{said}" if said else ""),
             where=where,
             hint=f"the command was: {shlex.join(argv)}",
         )
@@ -134,8 +144,16 @@ def process(
             yield child
         finally:
             if child.poll() is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(child.pid, signal.SIGKILL)
+                _end(child)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+        os.killpg(child.pid, signal.SIGTERM)
+        try:
+            child.wait(_GRACE_S)
+        finally:
+            os.killpg(child.pid, signal.SIGKILL)
 
 
 def stream(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 _VERSION = re.compile(r"^(\d+)\.(\d+)(?:\.(\d+))?(?:-rc(\d+))?(?:[-+~].*)?$")
 _NOT_RC = 1 << 16
+_MAKEFILE_FIELD = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) *= *(.*?) *$", re.M)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -77,3 +78,19 @@ class VersionRange:
 def in_ranges(version: KernelVersion, ranges: Sequence[VersionRange]) -> bool:
     """Return whether ``version`` lies in any of ``ranges``."""
     return any(version in bounds for bounds in ranges)
+
+
+def makefile_version(text: str) -> str | None:
+    """Return the version that a kernel's top Makefile states; None if it is no kernel's."""
+    fields: dict[str, str] = {}
+    for key, value in _MAKEFILE_FIELD.findall(text):
+        fields.setdefault(key, value)
+    if not (fields.get("VERSION") and fields.get("PATCHLEVEL")):
+        return None
+    numbers = [fields["VERSION"], fields["PATCHLEVEL"], fields.get("SUBLEVEL") or "0"]
+    version = ".".join(numbers) + fields.get("EXTRAVERSION", "")
+    try:
+        KernelVersion.parse(version)
+    except ValueError:
+        return None
+    return version

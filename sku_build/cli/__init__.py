@@ -73,9 +73,7 @@ def main() -> None:
         status = cli.main(standalone_mode=False)
     except SkuError as error:
         sys.exit(_report(error))
-    except click.exceptions.Abort:
-        sys.exit(ExitCode.INTERRUPTED)
-    except KeyboardInterrupt:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         console.warn("interrupted; nothing half-made was left behind")
         sys.exit(ExitCode.INTERRUPTED)
     except click.ClickException as error:
