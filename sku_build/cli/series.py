@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`sku series` and `sku apply`: look at patch series, check them, put them on a tree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from sku_build import console
+from sku_build.errors import CheckError, UserError
+
+if TYPE_CHECKING:
+    from sku_build.outcome import Applied, PatchOutcome
+    from sku_build.series import Series
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+def _complete_series(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from sku_build import series as all_series
+
+    return [name for name in all_series.names() if name.startswith(incomplete)]
+
+
+def _complete_tree(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from sku_build import tree
+
+    return [item.name for item in tree.all_trees() if item.name.startswith(incomplete)]
+
+
+def _complete_board(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from sku_build import board
+
+    return [name for name in board.names() if name.startswith(incomplete)]
+
+
+@click.group()
+def series() -> None:
+    """Look at patch series and check them."""
+
+
+@series.command("list")
+@_JSON
+def list_series(as_json: bool) -> None:
+    """List all series."""
+    from sku_build import series as all_series
+
+    found = [all_series.load(name) for name in all_series.names()]
+    if as_json:
+        console.emit_json(
+            [
+                {
+                    "name": item.name,
+                    "version": item.version,
+                    "summary": item.summary,
+                    "requires": item.requires,
+                    "config": item.config,
+                    "patches": len(item.patches),
+                }
+                for item in found
+            ]
+        )
+        return
+    rows = [
+        [
+            item.name,
+            item.version,
+            str(len(item.patches)),
+            ", ".join(item.requires),
+            item.config or "",
+            item.summary,
+        ]
+        for item in found
+    ]
+    columns = ["series", "version", "patches", "requires", "config", "summary"]
+    console.table("Patch series", columns, rows)
+
+
+@series.command()
+@click.argument("name", shell_complete=_complete_series)
+@_JSON
+def show(name: str, as_json: bool) -> None:
+    """Show one series: its patches, their kernels and where they come from."""
+    from sku_build import mail
+    from sku_build import series as all_series
+
+    item = all_series.load(name)
+    mails = [mail.load(item.directory / entry.file) for entry in item.patches]
+    if as_json:
+        patches = [
+            {
+                "file": entry.file,
+                "kernels": entry.kernels,
+                "status": entry.status,
+                "subject": patch.subject,
+                "sha256": patch.digest,
+                "origin": patch.origin,
+                "files": sorted({path for file in patch.files for path in file.paths()}),
+            }
+            for entry, patch in zip(item.patches, mails, strict=True)
+        ]
+        console.emit_json({"series": item, "patches": patches})
+        return
+    console.say(f"{item.name} {item.version}: {item.summary}")
+    rows = []
+    for entry, patch in zip(item.patches, mails, strict=True):
+        origin = patch.origin
+        stated = f"{origin.status} {origin.commit or origin.reason or ''}" if origin else ""
+        status = entry.status or stated.strip()
+        rows.append([entry.file, ", ".join(entry.kernels), patch.subject, status])
+    console.table("Patches", ["file", "kernels", "subject", "status"], rows)
+    if item.upstream:
+        upstream = [[", ".join(e.kernels), e.describe(), e.note or ""] for e in item.upstream]
+        console.table("In the kernel itself", ["kernels", "commit", "note"], upstream)
+    if item.probes:
+        probes = [[", ".join(entry.kernels), entry.path, entry.regex] for entry in item.probes]
+        console.table("How a tree shows it", ["kernels", "file", "regex"], probes)
+
+
+@series.command()
+@click.argument("names", nargs=-1, shell_complete=_complete_series)
+@click.option("--tree", "tree_name", shell_complete=_complete_tree, help="Also try it on a tree.")
+@_JSON
+def check(names: tuple[str, ...], tree_name: str | None, as_json: bool) -> None:
+    """Check series NAMES (all when none is given); with --tree, try them on a tree."""
+    from sku_build import series as all_series
+    from sku_build import series_check
+
+    chosen = [all_series.load(name) for name in names or all_series.names()]
+    problems = [found for item in chosen for found in series_check.check(item)]
+    if problems:
+        lines = "\n".join(f"  {found.where}: {found.message}" for found in problems)
+        raise CheckError(
+            f"problems found in {len(chosen)} series: {len(problems)}\n{lines}",
+            where=all_series.series_dir(),
+            data={"problems": problems},
+        )
+    tried = _try(tree_name, [item.name for item in chosen]) if tree_name else None
+    failed = [item for item in tried.patches if item.outcome.failed] if tried else []
+    if as_json and not failed:
+        checked = [item.name for item in chosen]
+        console.emit_json({"checked": checked, "problems": [], "tried": tried})
+    elif not as_json:
+        console.say(f"{len(chosen)} series checked, no problem found")
+        if tried:
+            _print_outcomes(f"Tried on {tried.tree}, nothing kept", tried.patches)
+    if tried and failed:
+        from sku_build.outcome import failure
+
+        raise failure(tried.tree, tried.patches)
+
+
+def _try(tree_name: str, names: list[str]) -> Applied:
+    from sku_build import apply as station
+    from sku_build import series as all_series
+    from sku_build import tree
+
+    found = tree.ensure(tree_name)
+    with console.step(f"trying {', '.join(names)} on {found.name} ({found.version})"):
+        return station.try_series(found, all_series.resolve(names))
+
+
+@click.command("apply")
+@click.option("--tree", "tree_name", required=True, shell_complete=_complete_tree, help="The tree.")
+@click.option("--board", "board_name", shell_complete=_complete_board, help="Its series are taken.")
+@click.option(
+    "--series",
+    "names",
+    multiple=True,
+    shell_complete=_complete_series,
+    help="A series; may be given several times.",
+)
+@click.option("--branch", help="Make this branch in the tree's repository; it must not exist.")
+@click.option("--nearest", is_flag=True, help="Out of range, try the nearest range's patches.")
+@_JSON
+def apply(
+    tree_name: str,
+    board_name: str | None,
+    names: tuple[str, ...],
+    branch: str | None,
+    nearest: bool,
+    as_json: bool,
+) -> None:
+    """Put patch series on a tree: all of them, or none.
+
+    Without --branch the result is only kept in the cache, where `sku build` finds it.
+    """
+    from sku_build import apply as station
+    from sku_build import tree
+
+    wanted = _wanted(board_name, names)
+    found = tree.ensure(tree_name)
+    applied = station.apply_series(found, wanted, branch=branch, nearest=nearest)
+    for text in applied.notes:
+        console.warn(text)
+    if as_json:
+        console.emit_json(applied)
+        return
+    _print_outcomes(f"{applied.tree} {found.version}", applied.patches)
+    kept = f"branch {applied.branch}" if applied.branch else "kept in the cache"
+    console.say(f"{applied.commit} ({kept})")
+
+
+def _wanted(board_name: str | None, names: tuple[str, ...]) -> list[Series]:
+    from sku_build import board
+    from sku_build import series as all_series
+
+    if bool(board_name) == bool(names):
+        raise UserError("give either --board or --series", hint="`sku series list` names them all")
+    chosen = board.load(board_name).series if board_name else list(names)
+    return all_series.resolve(chosen)
+
+
+def _print_outcomes(title: str, patches: list[PatchOutcome]) -> None:
+    from sku_build.outcome import summary
+
+    rows = [
+        [item.series, item.file, str(item.outcome), item.detail or "", (item.commit or "")[:12]]
+        for item in patches
+    ]
+    columns = ["series", "patch", "outcome", "detail", "commit"]
+    console.table(f"{title}: {summary(patches)}", columns, rows)
