@@ -12,27 +12,22 @@ import dataclasses
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
-import rich.box
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
 
 from sku_build.errors import SkuError
+
+# rich is imported where it is used: loading it takes as long as applying a patch.
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _NO_TERMINAL_WIDTH = 120
 
 
 def _console(*, stderr: bool) -> Console:
+    from rich.console import Console
+
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _NO_TERMINAL_WIDTH
     return Console(stderr=stderr, highlight=False, width=width)
@@ -59,22 +54,28 @@ def is_debug() -> bool:
     return _state.debug
 
 
+def _print(label: str, style: str, message: str) -> None:
+    """Print a line to standard error: a label in a style, and plain text after it."""
+    from rich.text import Text
+
+    _console(stderr=True).print(Text.assemble((label, style), message), soft_wrap=True)
+
+
 def debug(message: str) -> None:
     """Print a line that only ``--debug`` shows."""
     if _state.debug:
-        _console(stderr=True).print(f"[dim]{escape(message)}[/dim]", soft_wrap=True)
+        _print(message, "dim", "")
 
 
 def note(message: str) -> None:
     """Print one line of progress to standard error."""
     if not _state.quiet:
-        indent = "  " * _state.depth
-        _console(stderr=True).print(f"{indent}{escape(message)}", soft_wrap=True)
+        _print("", "", "  " * _state.depth + message)
 
 
 def warn(message: str) -> None:
     """Print a warning to standard error, even when quiet."""
-    _console(stderr=True).print(f"[yellow]warning:[/yellow] {escape(message)}", soft_wrap=True)
+    _print("warning: ", "yellow", message)
 
 
 @contextlib.contextmanager
@@ -106,21 +107,30 @@ def progress(title: str, total: int | None) -> Iterator[Advance]:
     if _state.quiet:
         yield lambda completed, detail: None
     elif console.is_terminal:
-        columns = (
-            TextColumn("  " * _state.depth + "{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[detail]}"),
-        )
-        with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task(escape(title), total=total, detail="")
-            yield lambda completed, detail: bar.update(
-                task, completed=completed, detail=escape(detail[-40:])
-            )
+        with _bar(console, title, total) as advance:
+            yield advance
     else:
         yield _line_progress(title, total)
+
+
+@contextlib.contextmanager
+def _bar(console: Console, title: str, total: int | None) -> Iterator[Advance]:
+    from rich import progress
+    from rich.markup import escape
+
+    columns = (
+        progress.TextColumn("  " * _state.depth + "{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TimeRemainingColumn(),
+        progress.TextColumn("[dim]{task.fields[detail]}"),
+    )
+    with progress.Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(escape(title), total=total, detail="")
+        yield lambda completed, detail: bar.update(
+            task, completed=completed, detail=escape(detail[-40:])
+        )
 
 
 def _line_progress(title: str, total: int | None) -> Advance:
@@ -141,7 +151,11 @@ def _line_progress(title: str, total: int | None) -> Advance:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table of plain text to standard output; long cells fold, nothing is cut."""
-    out = Table(title=title, box=rich.box.SIMPLE_HEAD, title_justify="left")
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    out = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left")
     for name in columns:
         out.add_column(name, overflow="fold")
     for row in rows:
@@ -162,9 +176,8 @@ def emit_json(value: object) -> None:
 
 def report_error(error: SkuError) -> None:
     """Print an error for a person: what, where, what to do."""
-    console = _console(stderr=True)
-    console.print(f"[bold red]error:[/bold red] {escape(error.message)}", soft_wrap=True)
+    _print("error: ", "bold red", error.message)
     if error.where:
-        console.print(f"  [bold]where:[/bold] {escape(error.where)}", soft_wrap=True)
+        _print("  where: ", "bold", error.where)
     if error.hint:
-        console.print(f"  [bold]what to do:[/bold] {escape(error.hint)}", soft_wrap=True)
+        _print("  what to do: ", "bold", error.hint)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-import traceback
 
 import click
 
@@ -63,6 +62,8 @@ def _report(error: SkuError) -> int:
         )
     console.report_error(error)
     if console.is_debug():
+        import traceback
+
         traceback.print_exc()
     return int(error.exit_code)
 
