@@ -36,13 +36,18 @@ class MachinePart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class QemuPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the lab boots the board: values of QEMU's -machine, -cpu, -smp and -m options."""
+    """How the lab boots the board: values of QEMU's -machine, -cpu, -smp and -m options.
+
+    ``expected_warnings`` are regular expressions: a kernel log's warning that one of them is found
+    in comes from the machine played here, and is no finding.
+    """
 
     machine: str
     cpu: str
     smp: int
     memory_mib: int
     devices: list[str] = []
+    expected_warnings: list[str] = []
 
 
 class Board(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "command.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+static const struct {
+	const char *word;
+	enum verb verb;
+} verbs[] = {
+	{ "jump", VERB_JUMP },
+	{ "kmsg", VERB_KMSG },
+	{ "load", VERB_LOAD },
+	{ "poweroff", VERB_POWEROFF },
+};
+
+/* Cut the next word off *rest; an empty one means that there is none. */
+static char *take_word(char **rest)
+{
+	char *word = *rest;
+	size_t size = strcspn(word, " ");
+
+	*rest = word + size;
+	if (**rest) {
+		**rest = '\0';
+		(*rest)++;
+	}
+	return word;
+}
+
+/* A name must stay in the directory the host shares. */
+static bool is_file_name(const char *name)
+{
+	return *name && !strchr(name, '/') && strcmp(name, ".") && strcmp(name, "..");
+}
+
+static const char *parse_load(char *rest, struct command *command)
+{
+	command->image = take_word(&rest);
+	command->initrd = take_word(&rest);
+	command->cmdline = rest;
+	if (!is_file_name(command->image) || !is_file_name(command->initrd))
+		return "load takes an image, an initrd and a command line; the first two are file "
+		       "names without a directory";
+	return NULL;
+}
+
+/*
+ * Parse @line (without its newline), which is cut up in place; @command points into it. Return
+ * NULL, or what is wrong with the line.
+ */
+const char *command_parse(char *line, struct command *command)
+{
+	char *rest = line;
+	const char *word = take_word(&rest);
+
+	*command = (struct command){ 0 };
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		if (strcmp(word, verbs[i].word))
+			continue;
+		command->verb = verbs[i].verb;
+		if (command->verb == VERB_LOAD)
+			return parse_load(rest, command);
+		return *rest ? "this command takes no arguments" : NULL;
+	}
+	return "unknown command; known are jump, kmsg, load and poweroff";
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "facts.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+
+/* Read the start of a file as one string without its last newline; "" when it cannot be read. */
+static void read_text(const char *path, char *text, size_t size)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t used = 0;
+	ssize_t n = 1;
+
+	while (fd >= 0 && n > 0 && used < size - 1) {
+		n = read(fd, text + used, size - 1 - used);
+		if (n > 0)
+			used += (size_t)n;
+	}
+	if (used && text[used - 1] == '\n')
+		used--;
+	text[used] = '\0';
+}
+
+static uint64_t memory_total_kib(void)
+{
+	char text[256]; /* MemTotal is the first line */
+	const char *at;
+
+	read_text("/proc/meminfo", text, sizeof(text));
+	at = strstr(text, "MemTotal:");
+	return at ? strtoull(at + strlen("MemTotal:"), NULL, 10) : 0;
+}
+
+/* Gather the facts; one that the kernel does not tell is left empty or 0. */
+void facts_gather(struct facts *facts)
+{
+	struct timespec now = { 0 };
+
+	memset(facts, 0, sizeof(*facts));
+	uname(&facts->kernel);
+	read_text("/proc/cmdline", facts->cmdline, sizeof(facts->cmdline));
+	read_text("/sys/devices/system/cpu/online", facts->cpus_online, sizeof(facts->cpus_online));
+	read_text("/sys/devices/system/cpu/possible", facts->cpus_possible,
+		  sizeof(facts->cpus_possible));
+	facts->memory_kib = memory_total_kib();
+	facts->page_size = (uint64_t)sysconf(_SC_PAGESIZE);
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	facts->uptime_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Return whether the kernel's command line has the word @name=@value. */
+bool facts_option(const struct facts *facts, const char *name, const char *value)
+{
+	size_t name_size = strlen(name);
+	size_t value_size = strlen(value);
+	const char *at = facts->cmdline;
+
+	for (;;) {
+		size_t size;
+
+		at += strspn(at, " ");
+		size = strcspn(at, " ");
+		if (!size)
+			return false;
+		if (size == name_size + 1 + value_size && !strncmp(at, name, name_size) &&
+		    at[name_size] == '=' && !strncmp(at + name_size + 1, value, value_size))
+			return true;
+		at += size;
+	}
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the running kernel says about itself. */
+#ifndef SKU_FACTS_H
+#define SKU_FACTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/utsname.h>
+
+struct facts {
+	struct utsname kernel;
+	char cmdline[4096];
+	char cpus_online[256];   /* lists such as "0-3,8", as sysfs has them */
+	char cpus_possible[256];
+	uint64_t memory_kib;     /* MemTotal */
+	uint64_t page_size;      /* bytes */
+	uint64_t uptime_ns;      /* CLOCK_BOOTTIME */
+};
+
+void facts_gather(struct facts *facts);
+bool facts_option(const struct facts *facts, const char *name, const char *value);
+
+#endif

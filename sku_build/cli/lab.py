@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``sku lab``: boot what was built, and update it, in a virtual machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from sku_build import board as boards
+from sku_build import console
+from sku_build.board import Board
+from sku_build.errors import CheckError
+from sku_build.lab import BootResult, KexecResult, Options, bundle, results, scenario
+
+_SHOWN_WARNINGS = 20
+
+
+@click.group()
+def lab() -> None:
+    """Boot a bundle in QEMU, and jump from one kernel into the next."""
+
+
+def _run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that every run has."""
+    options: list[Callable[[Any], Any]] = [
+        click.option("--board", "board_name", metavar="NAME", help="The bundle's, unless given."),
+        click.option("--append", default="", metavar="TEXT", help="More kernel command line."),
+        click.option("--memory", type=click.IntRange(min=128), metavar="MIB", help="Guest memory."),
+        click.option("--smp", type=click.IntRange(min=1), metavar="N", help="Number of CPUs."),
+        click.option(
+            "--timeout-factor",
+            type=click.FloatRange(min=0, min_open=True),
+            default=1.0,
+            metavar="F",
+            help="Give every phase F times as long.",
+        ),
+        click.option(
+            "--output",
+            type=click.Path(path_type=Path, file_okay=False),
+            metavar="DIR",
+            help="Where result.json and the logs go; a directory in the cache, unless given.",
+        ),
+        click.option("--fail-on-warnings", is_flag=True, help="Exit 3 if a kernel's log has one."),
+        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@lab.command("boot")
+@click.argument("path", metavar="BUNDLE", type=click.Path(path_type=Path))
+@_run_options
+def boot_command(path: Path, **given: Any) -> None:
+    """Boot BUNDLE, a directory that `sku build` made, and report how it came up."""
+    board = _board(path, given["board_name"])
+    with console.step(f"Booting {path} on {board.name}"):
+        result = scenario.boot(path, board=board, options=_options(given))
+    _finish(result, given)
+
+
+@lab.command("kexec")
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@_run_options
+def kexec_command(first: Path, second: Path, **given: Any) -> None:
+    """Boot the bundle FIRST, and kexec from it into the bundle SECOND."""
+    board = _board(first, given["board_name"])
+    with console.step(f"Jumping from {first} into {second} on {board.name}"):
+        result = scenario.kexec(first, second, board=board, options=_options(given))
+    _finish(result, given)
+
+
+def _board(path: Path, name: str | None) -> Board:
+    return boards.load(name or bundle.board_name(path))
+
+
+def _options(given: dict[str, Any]) -> Options:
+    return Options(
+        append=given["append"],
+        memory_mib=given["memory"],
+        smp=given["smp"],
+        timeout_factor=given["timeout_factor"],
+        directory=given["output"],
+    )
+
+
+def _show(result: BootResult | KexecResult, *, as_json: bool) -> None:
+    if as_json:
+        console.emit_json(result)
+        return
+    names = ("first kernel", "second kernel")[: len(result.kernels)]
+    machine = result.machine
+    console.table(f"{result.kind} on {result.board}", ("", *names), results.summary(result))
+    console.say(
+        f"QEMU {machine.qemu} ({machine.accelerator}), {machine.smp} CPUs, {machine.memory_mib} MiB"
+    )
+    if isinstance(result, KexecResult):
+        console.say(
+            f"load {result.load_ms:.1f} ms; kexec, from the jump to the next first process, "
+            f"{result.kexec_ms:.1f} ms"
+        )
+    rows = [(p.phase, f"{p.seconds:.2f} s", f"{p.limit:g} s") for p in result.phases]
+    console.table("phases, on the host's clock", ("phase", "took", "may take"), rows)
+    for release, line in results.warnings(result)[:_SHOWN_WARNINGS]:
+        console.warn(f"{release}: [{line.us / 1e6:.6f}] {line.text}")
+    console.note(f"result and logs: {result.directory}")
+
+
+def _finish(result: BootResult | KexecResult, given: dict[str, Any]) -> None:
+    """Print the result, unless an error that holds it follows: JSON is printed once."""
+    found = results.warnings(result) if given["fail_on_warnings"] else []
+    if not (found and given["as_json"]):
+        _show(result, as_json=given["as_json"])
+    if found:
+        raise CheckError(
+            f"{len(found)} warnings in the kernels' logs, the first: {found[0][1].text}",
+            where=result.directory,
+            hint="the files kernel-1.log and kernel-2.log there are the whole logs",
+            data=msgspec.to_builtins(result),
+        )

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The virtual machine a board is booted in, and QEMU's command line for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import os
+import platform
+from pathlib import Path
+
+from sku_build import board as boards
+from sku_build import run
+from sku_build.board import Board, QemuPart
+from sku_build.errors import InfraError, UserError
+
+PROGRAM = "qemu-system-aarch64"
+PORT_NAME = "org.sku.lab"  # runtime/lab.c looks for it
+SHARE_TAG = "next"  # runtime/kexec.c mounts it
+
+
+class Accelerator(enum.StrEnum):
+    """What executes the guest's instructions."""
+
+    TCG = "tcg"
+    KVM = "kvm"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VirtualMachine:
+    """A machine to be started: its size (``memory_mib`` in MiB), what it boots, what it has.
+
+    ``share`` is a directory of the host that the guest may read.
+    """
+
+    machine: str
+    cpu: str
+    smp: int
+    memory_mib: int
+    accelerator: Accelerator
+    kernel: Path
+    initramfs: Path
+    cmdline: str
+    devices: tuple[str, ...] = ()
+    share: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Places:
+    """Where QEMU finds the lab (unix sockets) and leaves what it says (files)."""
+
+    qmp: Path
+    channel: Path
+    serial_log: Path
+
+
+def accelerator() -> Accelerator:
+    """Return KVM where this host is arm64 and lets us use it, otherwise TCG."""
+    usable = platform.machine() == "aarch64" and os.access("/dev/kvm", os.R_OK | os.W_OK)
+    return Accelerator.KVM if usable else Accelerator.TCG
+
+
+def require() -> None:
+    """Raise InfraError when QEMU is not installed."""
+    if not run.have(PROGRAM):
+        raise InfraError(
+            f"{PROGRAM} is not installed",
+            hint="`apt-get install qemu-system-arm`; `sku doctor` names all that is missing",
+        )
+
+
+def qemu_part(board: Board) -> QemuPart:
+    """Return how the lab boots ``board``; raises UserError when it cannot."""
+    if board.qemu is None:
+        able = [name for name in boards.names() if boards.load(name).qemu]
+        raise UserError(
+            f"the lab cannot boot the board {board.name}: it has no [qemu] part",
+            where=boards.boards_dir() / board.name / "board.toml",
+            hint=f"boards that it can boot: {', '.join(able) or 'none'}",
+        )
+    return board.qemu
+
+
+def command(vm: VirtualMachine, places: Places) -> list[str]:
+    """Return the argument list that starts ``vm``, stopped before its first instruction.
+
+    QEMU is the one that connects to the sockets. It pauses, and ends only when told to, so that an
+    event about a panic or a reset is never lost to its own exit.
+    """
+    kvm = vm.accelerator is Accelerator.KVM
+    argv = [
+        PROGRAM,
+        *("-no-user-config", "-nodefaults", "-display", "none", "-S"),
+        *("-machine", vm.machine),
+        *("-cpu", "host" if kvm else vm.cpu),
+        *("-accel", "kvm" if kvm else "tcg,thread=multi"),
+        *("-smp", str(vm.smp)),
+        *("-m", f"{vm.memory_mib}M"),
+        *("-action", "reboot=shutdown,shutdown=pause,panic=pause"),
+        *("-chardev", f"socket,id=qmp,path={_escaped(places.qmp)}"),
+        *("-mon", "chardev=qmp,mode=control"),
+        *("-chardev", f"file,id=serial,path={_escaped(places.serial_log)}"),
+        *("-serial", "chardev:serial"),
+        *("-chardev", f"socket,id=lab,path={_escaped(places.channel)}"),
+        *("-device", "virtio-serial-pci"),
+        *("-device", f"virtserialport,chardev=lab,name={PORT_NAME}"),
+        # Tells a panic at once, where the guest's kernel has CONFIG_PVPANIC_PCI.
+        *("-device", "pvpanic-pci"),
+    ]
+    for device in vm.devices:
+        argv += ["-device", device]
+    if vm.share is not None:
+        share = f"local,id={SHARE_TAG},path={_escaped(vm.share)},security_model=none,readonly=on"
+        argv += ["-fsdev", share]
+        argv += ["-device", f"virtio-9p-pci,fsdev={SHARE_TAG},mount_tag={SHARE_TAG}"]
+    argv += ["-kernel", os.fspath(vm.kernel), "-initrd", os.fspath(vm.initramfs)]
+    return [*argv, "-append", vm.cmdline]
+
+
+def _escaped(path: Path) -> str:
+    """Return a path as the value of a QEMU option: a comma is doubled."""
+    return os.fspath(path).replace(",", ",,")

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``sku-init`` on its own: what it makes of commands that are wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sku_build.board import Board
+from sku_build.lab import GuestFailed, guest, qemu
+from sku_build.lab.machine import Machine
+from sku_build.lab.phases import Phase
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(scope="module")
+def talking(
+    first_bundle: Path, qemu_virt: Board, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Machine]:
+    """A machine whose guest has reported, for tests that talk to it."""
+    part = qemu.qemu_part(qemu_virt)
+    vm = qemu.VirtualMachine(
+        machine=part.machine,
+        cpu=part.cpu,
+        smp=1,
+        memory_mib=512,
+        accelerator=qemu.accelerator(),
+        kernel=first_bundle / "Image",
+        initramfs=first_bundle / "initramfs.cpio",
+        cmdline=f"{qemu_virt.cmdline} sku.lab=poweroff",
+    )
+    with Machine(vm, tmp_path_factory.mktemp("talking")) as machine:
+        with machine.phase(Phase.FIRST_KERNEL):
+            machine.expect(guest.Init)
+        yield machine
+        with machine.phase(Phase.SHUTDOWN):
+            machine.power_off()
+
+
+@pytest.mark.parametrize("line", ["", "fly", "jump now", "load", "load ../x y z", "x" * 10000])
+def test_a_malformed_command_is_an_error_and_the_guest_goes_on(talking: Machine, line: str) -> None:
+    with talking.phase(Phase.LOAD):
+        talking.tell(line)
+        with pytest.raises(GuestFailed, match="the guest reports: cannot"):
+            talking.expect(guest.Kmsg)
+        assert any("Linux version" in line.text for line in talking.kernel_log())
+
+
+def test_a_jump_without_a_loaded_kernel_is_reported(talking: Machine) -> None:
+    with talking.phase(Phase.JUMP):
+        talking.tell("jump")
+        with pytest.raises(GuestFailed, match="reboot into the loaded kernel: Invalid") as raised:
+            talking.expect(guest.Init)
+        assert raised.value.hint == "load a kernel first"

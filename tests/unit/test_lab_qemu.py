@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""QEMU's command line, and how long a phase may take."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from sku_build.errors import UserError
+from sku_build.lab import phases, qemu
+from sku_build.lab.phases import Phase
+from sku_build.lab.qemu import Accelerator
+from tests.unit.lab_fakes import BOARD
+
+_VM = qemu.VirtualMachine(
+    machine="virt,gic-version=3,its=off",
+    cpu="max,pauth-impdef=on",
+    smp=2,
+    memory_mib=2048,
+    accelerator=Accelerator.TCG,
+    kernel=Path("/b/Image"),
+    initramfs=Path("/b/initramfs.cpio"),
+    cmdline="console=ttyAMA0 a,b",
+)
+_PLACES = qemu.Places(Path("/s/qmp"), Path("/s/channel"), Path("/r/serial.log"))
+
+
+def _values(argv: list[str], option: str) -> list[str]:
+    return [value for name, value in zip(argv, argv[1:], strict=False) if name == option]
+
+
+def test_the_boards_values_reach_qemu() -> None:
+    argv = qemu.command(_VM, _PLACES)
+    assert _values(argv, "-machine") == ["virt,gic-version=3,its=off"]
+    assert _values(argv, "-cpu") == ["max,pauth-impdef=on"]
+    assert _values(argv, "-smp") == ["2"]
+    assert _values(argv, "-m") == ["2048M"]
+    assert _values(argv, "-append") == ["console=ttyAMA0 a,b"]
+    assert _values(argv, "-kernel") == ["/b/Image"]
+
+
+def test_a_guest_gets_no_share_unless_one_is_given() -> None:
+    assert not any("9p" in word for word in qemu.command(_VM, _PLACES))
+    argv = qemu.command(dataclasses.replace(_VM, share=Path("/b/next")), _PLACES)
+    (share,) = _values(argv, "-fsdev")
+    assert "path=/b/next," in share
+    assert share.endswith("readonly=on")
+
+
+def test_a_comma_in_a_path_does_not_end_the_option() -> None:
+    places = dataclasses.replace(_PLACES, serial_log=Path("/r,append=on/serial.log"))
+    chardevs = _values(qemu.command(_VM, places), "-chardev")
+    assert "file,id=serial,path=/r,,append=on/serial.log" in chardevs
+
+
+def test_tcg_uses_a_thread_for_each_cpu_and_kvm_the_hosts_cpu() -> None:
+    assert _values(qemu.command(_VM, _PLACES), "-accel") == ["tcg,thread=multi"]
+    argv = qemu.command(dataclasses.replace(_VM, accelerator=Accelerator.KVM), _PLACES)
+    assert _values(argv, "-accel") == ["kvm"]
+    assert _values(argv, "-cpu") == ["host"]
+
+
+def test_the_boards_devices_are_added() -> None:
+    argv = qemu.command(dataclasses.replace(_VM, devices=("virtio-rng-pci",)), _PLACES)
+    assert "virtio-rng-pci" in _values(argv, "-device")
+
+
+def test_a_board_without_a_qemu_part_cannot_be_booted() -> None:
+    with pytest.raises(UserError, match=r"no \[qemu\] part"):
+        qemu.qemu_part(msgspec.structs.replace(BOARD, qemu=None))
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_every_phase_has_a_limit_that_the_factor_stretches(phase: Phase) -> None:
+    once = phases.limit(phase, Accelerator.TCG)
+    assert 0 < phases.limit(phase, Accelerator.KVM) <= once
+    assert phases.limit(phase, Accelerator.TCG, 3) == 3 * once

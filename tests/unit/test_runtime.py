@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The C runtime: what of it needs no arm64 machine, run on this one; and the whole of it, compiled.
+
+The parts run under the address and undefined-behaviour sanitizers, which end the program at the
+first fault.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import random
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sku_build import arm64, layout, run
+
+_PARTS = ("command", "facts", "json", "kmsg", "lines", "problem")
+_WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wstrict-prototypes", "-Wmissing-prototypes")
+_LINE_MAX = 4096
+
+Part = Callable[[str, bytes], list[dict[str, object]]]
+
+
+@pytest.fixture(scope="module")
+def part(tmp_path_factory: pytest.TempPathFactory) -> Part:
+    """Return a function that feeds lines to a part and returns the objects it prints."""
+    runtime = layout.data_root() / "runtime"
+    driver = Path(__file__).with_name("test_runtime_parts.c")
+    program = tmp_path_factory.mktemp("runtime") / "parts"
+    sources = [driver, *(runtime / f"{name}.c" for name in _PARTS)]
+    flags = ["-std=gnu11", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover"]
+    run.run(["gcc", *flags, *_WARNINGS, f"-I{runtime}", "-o", program, *sources])
+
+    def feed(name: str, text: bytes) -> list[dict[str, object]]:
+        done = subprocess.run([program, name], input=text, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    return feed
+
+
+def _noise(seed: int, alphabet: bytes, lines: int) -> bytes:
+    rng = random.Random(seed)
+    return b"".join(bytes(rng.choices(alphabet, k=rng.randrange(60))) + b"\n" for _ in range(lines))
+
+
+def test_every_byte_comes_out_as_valid_json(part: Part) -> None:
+    text = bytes(byte for byte in range(1, 256) if byte != ord("\n"))
+    assert part("text", text + b"\n") == [{"text": text.decode("latin-1")}]
+
+
+def test_a_text_longer_than_the_writers_buffer_is_whole(part: Part) -> None:
+    text = b"\x01" * (_LINE_MAX - 1)  # six bytes each, escaped
+    assert part("text", text + b"\n") == [{"text": text.decode()}]
+
+
+def test_a_line_that_is_too_long_is_refused_and_the_next_one_is_taken(part: Part) -> None:
+    text = b"x" * (3 * _LINE_MAX) + b"\nnext\n" + b"y" * _LINE_MAX + b"\nlast\n"
+    refused: dict[str, object] = {"errno": errno.E2BIG}
+    assert part("text", text) == [refused, {"text": "next"}, refused, {"text": "last"}]
+
+
+def test_many_lines_in_one_read_are_all_taken(part: Part) -> None:
+    said = part("text", b"".join(b"%d\n" % number for number in range(3000)))
+    assert [item["text"] for item in said] == [str(number) for number in range(3000)]
+
+
+def test_load_keeps_the_command_line_as_it_came(part: Part) -> None:
+    (said,) = part("command", b'load Image initramfs.cpio console=ttyAMA0  a="b c"\n')
+    assert (said["image"], said["initrd"]) == ("Image", "initramfs.cpio")
+    assert said["cmdline"] == 'console=ttyAMA0  a="b c"'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b" ",
+        b"fly",
+        b"jump now",
+        b"loadImage",
+        b"load",
+        b"load Image",
+        b"load  Image initramfs.cpio",
+        b"load ../Image initramfs.cpio x",
+        b"load Image .. x",
+        b"JUMP",
+    ],
+)
+def test_a_malformed_command_is_refused_with_a_reason(part: Part, line: bytes) -> None:
+    (said,) = part("command", line + b"\n")
+    assert said["wrong"]
+
+
+def test_the_verbs_are_told_apart(part: Part) -> None:
+    said = part("command", b"jump\nkmsg\nload a b\npoweroff\n")
+    assert len({item["verb"] for item in said}) == 4
+    assert said[2]["cmdline"] == ""
+
+
+def test_a_kernel_log_record_is_taken_apart(part: Part) -> None:
+    (said,) = part("kmsg", b"12,345,6789,-;cacheinfo: a;b, and \\x41\n")
+    assert said == {
+        "level": 4,
+        "facility": 1,
+        "sequence": 345,
+        "us": 6789,
+        "text": "cacheinfo: a;b, and \\x41",
+    }
+
+
+def test_fields_that_a_later_kernel_adds_are_stepped_over(part: Part) -> None:
+    (said,) = part("kmsg", b"6,1,2,-,caller=T1;text\n")
+    assert said["text"] == "text"
+
+
+@pytest.mark.parametrize(
+    "record", [b"", b"6", b"6,1,2", b"6,1,2,-", b",1,2,-;x", b"6,x,2,-;y", b"6,1,%d0,-;x" % 2**64]
+)
+def test_what_is_no_record_is_not_taken_for_one(part: Part, record: bytes) -> None:
+    assert part("kmsg", record + b"\n") == [{}]
+
+
+@pytest.mark.parametrize("name", ["command", "kmsg", "option"])
+def test_noise_is_survived(part: Part, name: str) -> None:
+    assert len(part(name, _noise(1, b"0123456789,;- loadjump./\t\xff", 2000))) == 2000
+    assert len(part(name, _noise(2, bytes(set(range(256)) - {10}), 2000))) == 2000
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "found"),
+    [
+        (b"console=ttyAMA0 sku.lab=poweroff", 1),
+        (b"sku.lab=poweroff quiet", 1),
+        (b"  sku.lab=poweroff  ", 1),
+        (b"sku.lab=poweroffs", 0),
+        (b"xsku.lab=poweroff", 0),
+        (b"sku.lab=wait", 0),
+        (b"sku.lab", 0),
+        (b"", 0),
+    ],
+)
+def test_an_option_is_a_whole_word_of_the_command_line(
+    part: Part, cmdline: bytes, found: int
+) -> None:
+    assert part("option", cmdline + b"\n") == [{"found": found}]
+
+
+def test_a_problem_names_the_object_and_the_errno_and_is_bounded(part: Part) -> None:
+    short, cut = part("problem", b"/bundle/Image\n" + b"x" * 2000 + b"\n")
+    assert short == {
+        "message": "cannot open /bundle/Image: No such file or directory",
+        "result": errno.ENOENT,
+    }
+    assert str(cut["message"]).startswith("cannot open xxx")
+
+
+@pytest.mark.skipif(
+    not run.have("aarch64-linux-gnu-gcc"), reason="no cross compiler for arm64 is installed"
+)
+def test_sku_init_is_a_static_arm64_program_and_its_sources_stay_clean(tmp_path: Path) -> None:
+    runtime = layout.data_root() / "runtime"
+    before = sorted(runtime.rglob("*"))
+    out = tmp_path / "out"
+    make = ["make", "-j2", "-C", runtime, "CROSS_COMPILE=aarch64-linux-gnu-", "sku-init"]
+    run.run([*make, f"OUT={out}"])
+    arm64.check_elf(out / "sku-init")
+    assert b"/lib/ld-linux" not in (out / "sku-init").read_bytes()
+    assert sorted(runtime.rglob("*")) == before

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Runs one part of the runtime on standard input, for test_runtime.py: each line of output is a
+ * JSON object. The parts that need no arm64 machine are linked with it, and built with sanitizers.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "facts.h"
+#include "json.h"
+#include "kmsg.h"
+#include "lines.h"
+#include "problem.h"
+
+static struct json json;
+
+static void on_command(char *line)
+{
+	struct command command;
+	const char *wrong = command_parse(line, &command);
+
+	if (wrong) {
+		json_string(&json, "wrong", wrong);
+		return;
+	}
+	json_number(&json, "verb", command.verb);
+	if (command.verb == VERB_LOAD) {
+		json_string(&json, "image", command.image);
+		json_string(&json, "initrd", command.initrd);
+		json_string(&json, "cmdline", command.cmdline);
+	}
+}
+
+static void on_record(const char *line)
+{
+	struct kmsg_record record;
+
+	if (!kmsg_parse(line, strlen(line), &record))
+		return;
+	json_number(&json, "level", record.level);
+	json_number(&json, "facility", record.facility);
+	json_number(&json, "sequence", record.sequence);
+	json_number(&json, "us", record.stamp_us);
+	json_text(&json, "text", record.text, record.size);
+}
+
+static void on_option(const char *line)
+{
+	static struct facts facts;
+
+	snprintf(facts.cmdline, sizeof(facts.cmdline), "%s", line);
+	json_number(&json, "found", facts_option(&facts, "sku.lab", "poweroff"));
+}
+
+static void on_problem(const char *line)
+{
+	struct problem problem;
+	int r = problem_set(&problem, ENOENT, "a hint", "cannot open %s", line);
+
+	json_string(&json, "message", problem.text);
+	json_number(&json, "result", (uint64_t)-r);
+}
+
+int main(int argc, char **argv)
+{
+	static struct lines lines;
+	const char *part = argc == 2 ? argv[1] : "";
+	char *line;
+	int r;
+
+	while ((r = lines_read(&lines, STDIN_FILENO, &line))) {
+		json_begin(&json, STDOUT_FILENO);
+		if (r < 0)
+			json_number(&json, "errno", (uint64_t)-r);
+		else if (!strcmp(part, "command"))
+			on_command(line);
+		else if (!strcmp(part, "kmsg"))
+			on_record(line);
+		else if (!strcmp(part, "option"))
+			on_option(line);
+		else if (!strcmp(part, "problem"))
+			on_problem(line);
+		else
+			json_string(&json, "text", line);
+		if (json_end(&json) < 0)
+			return 1;
+	}
+	return 0;
+}
