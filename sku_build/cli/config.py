@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``sku config``."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+import msgspec
+
+from sku_build import apply, console, kconfig, layout
+from sku_build import board as boards
+from sku_build import series as patch_series
+from sku_build import tree as trees
+from sku_build.errors import UserError
+from sku_build.kconfig import ConfigReport, Waived
+from sku_build.kconfig import report as wording
+from sku_build.toolchain import choose
+
+
+@click.command()
+@click.option("--tree", "tree_name", required=True, metavar="TREE", help="A tree (`sku tree`).")
+@click.option("--board", "board_name", required=True, metavar="BOARD", help="A board.")
+@click.option(
+    "--series",
+    "series_names",
+    multiple=True,
+    metavar="SERIES",
+    help="A series to put on the tree instead of the board's; may be given several times, "
+    "or once with commas.",
+)
+@click.option("--no-series", is_flag=True, help="Take the tree as it is.")
+@click.option(
+    "--set",
+    "extra",
+    multiple=True,
+    metavar="CONFIG_X=VALUE",
+    help="Ask for a symbol as if a fragment did; may be given several times.",
+)
+@click.option("--llvm", is_flag=True, help="Configure for clang and lld (LLVM=1).")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the resolved .config to this file.",
+)
+@click.option(
+    "--cross-check",
+    is_flag=True,
+    help="Compare with the values kconfiglib computes, even when nothing is to be explained.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def config(
+    tree_name: str,
+    board_name: str,
+    series_names: tuple[str, ...],
+    no_series: bool,
+    extra: tuple[str, ...],
+    llvm: bool,
+    output: Path | None,
+    cross_check: bool,
+    as_json: bool,
+) -> None:
+    """Configure a kernel for a board and prove that every requested symbol came out as asked.
+
+    The requests are those of the board's fragments, of the series' and of --set. Each one that was
+    lost is reported with its file and line and the reason, and the exit status is 3.
+    """
+    if no_series and series_names:
+        raise UserError("--series and --no-series contradict each other")
+    if output is not None and not output.absolute().parent.is_dir():
+        raise UserError("the directory of --output does not exist", where=output.parent)
+    board = boards.load(board_name)
+    names = [] if no_series else _split(series_names) or board.series
+    series = patch_series.resolve(names)
+    toolchain = choose(board.arch, llvm=llvm)
+    tree = trees.ensure(tree_name)
+    slot = re.sub(r"[^\w.+-]", "_", tree.name)
+    applied = apply.apply_series(tree, series, branch=None)
+    with console.step(f"Configuring {tree.version} for {board.name}"):
+        build = layout.cache_dir("config") / f"{slot}-{board.name}-{toolchain.name}"
+        report = kconfig.configure(
+            trees.source_dir(tree, applied.commit, slot=slot),
+            build,
+            board=board,
+            series=series,
+            toolchain=toolchain,
+            version=tree.kernel,
+            extra=extra,
+            cross_check=cross_check,
+        )
+    if output is not None:
+        _copy(build / ".config", output)
+    if as_json:
+        about = {"tree": tree.name, "version": tree.version, "board": board.name, "output": output}
+        console.emit_json({**about, **msgspec.structs.asdict(report)})
+    else:
+        _show(report, f"{board.name}, Linux {tree.version}", output)
+
+
+def _split(names: Iterable[str]) -> list[str]:
+    return [name for item in names for name in item.split(",") if name]
+
+
+def _copy(resolved: Path, output: Path) -> None:
+    new = output.with_name(f".{output.name}.new")
+    try:
+        shutil.copyfile(resolved, new)
+        new.replace(output)
+    except (PermissionError, IsADirectoryError) as error:
+        raise UserError(f"cannot write to it: {error.strerror}", where=output) from error
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _show(report: ConfigReport, title: str, output: Path | None) -> None:
+    waived = {item.symbol: item for item in report.waived}
+    rows = [
+        (f"CONFIG_{item.symbol}", item.value, str(item.place), _state(waived.get(item.symbol)))
+        for item in report.requested
+    ]
+    console.table(title, ("symbol", "value", "asked for at", "outcome"), rows)
+    for item in report.waived:
+        console.warn(f"waived: {wording.describe_waived(item)}")
+    for disagreement in report.disagreements or ():
+        console.warn(wording.describe_disagreement(disagreement))
+    for warning in report.warnings:
+        console.warn(f"conf: {warning}")
+    for obstacle in report.obstacles:
+        console.warn(f"not reproducible: {obstacle}")
+    missed = sum(item.yields_to is None for item in report.waived)
+    checked = "; kconfiglib computes the same" if report.disagreements == [] else ""
+    console.say(
+        f"{len(report.requested)} symbols requested, {len(report.requested) - missed} proven, "
+        f"{missed} waived{checked}{'; nothing had changed' if report.reused else ''}; "
+        f".config sha256 {report.sha256}"
+    )
+    if output is not None:
+        console.say(f"written to {output}")
+
+
+def _state(waived: Waived | None) -> str:
+    if waived is None:
+        return "as asked"
+    return "as asked, another line yielded" if waived.yields_to else f"waived: is {waived.actual}"
