@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``sku build``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sku_build import board as boards
+from sku_build import console, image, plan, verify
+from sku_build import series as patch_series
+from sku_build import tree as trees
+from sku_build.errors import UserError
+from sku_build.metadata import Metadata
+from sku_build.plan import Plan
+
+_MIB = 1 << 20
+
+
+@click.command()
+@click.option("--tree", "tree_name", required=True, metavar="TREE", help="A tree (`sku tree`).")
+@click.option("--board", "board_name", required=True, metavar="BOARD", help="A board.")
+@click.option(
+    "--series",
+    "series_names",
+    multiple=True,
+    metavar="SERIES",
+    help="A series to put on the tree instead of the board's; may be given several times.",
+)
+@click.option("--no-series", is_flag=True, help="Build the tree as it is.")
+@click.option("--llvm", is_flag=True, help="Build with clang and lld (LLVM=1).")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The directory to make  [default: out/BOARD-VERSION…]",
+)
+@click.option("--localversion", default="", help="Appended to the kernel release, such as -next.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Compilers at a time  [default: all CPUs]")
+@click.option("--no-ccache", is_flag=True, help="Run every compiler, even where ccache is present.")
+@click.option(
+    "--set",
+    "extra",
+    multiple=True,
+    metavar="CONFIG_X=VALUE",
+    help="Set a symbol on top of the board's fragments; may be given several times.",
+)
+@click.option("--verify", "verifying", is_flag=True, help="Build twice, elsewhere, and compare.")
+@click.option("--json", "as_json", is_flag=True, help="Print the metadata as JSON.")
+def build(
+    tree_name: str,
+    board_name: str,
+    series_names: tuple[str, ...],
+    no_series: bool,
+    llvm: bool,
+    output: Path | None,
+    localversion: str,
+    jobs: int | None,
+    no_ccache: bool,
+    extra: tuple[str, ...],
+    verifying: bool,
+    as_json: bool,
+) -> None:
+    """Build a board's kernel and initramfs, reproducibly, into a directory.
+
+    The directory holds the uncompressed Image, System.map, config, the initramfs (unpacked and as
+    a cpio archive), modules and device trees if the board has any, and metadata.json.
+    """
+    if no_series and series_names:
+        raise UserError("--series and --no-series contradict each other")
+    board = boards.load(board_name)
+    names = [] if no_series else list(series_names) or board.series
+    planned = plan.make(
+        trees.ensure(tree_name),
+        board,
+        series=patch_series.resolve(names),
+        llvm=llvm,
+        localversion=localversion,
+        jobs=jobs,
+        ccache=not no_ccache,
+        extra=extra,
+    )
+    target = output or default_output(planned)
+    metadata = image.carry_out(planned, target, strict=verifying)
+    verification = verify.build_again(planned, target, metadata) if verifying else None
+    if as_json:
+        console.emit_json({"output": target, "metadata": metadata, "verification": verification})
+        return
+    _show(metadata, target)
+    if verification:
+        count = len(verification.compared)
+        console.say(
+            f"verified: all {count} artefacts came out the same in another directory, "
+            f"without ccache ({verification.seconds:.0f} s)"
+        )
+
+
+def default_output(planned: Plan) -> Path:
+    """Return ``out/BOARD-VERSION`` with what tells a variant from the ordinary build."""
+    variant = "-llvm" if planned.toolchain.name == "llvm" else ""
+    name = f"{planned.board.name}-{planned.tree.version}{planned.localversion}{variant}"
+    return Path("out") / name
+
+
+def _show(metadata: Metadata, output: Path) -> None:
+    rows = [
+        (artefact.path, f"{artefact.size / _MIB:.2f} MiB", artefact.sha256)
+        for artefact in metadata.artefacts
+        if not artefact.path.startswith("modules/")
+    ]
+    console.table(f"{output}: Linux {metadata.release}", ("file", "size", "sha256"), rows)
+    modules = sum(artefact.path.endswith(".ko") for artefact in metadata.artefacts)
+    if modules:
+        console.say(f"and {modules} modules")
+    outcome = "nothing to do" if metadata.reused else "built"
+    console.say(f"{outcome}; again: {metadata.reproduce}")

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The initramfs: ``sku-init`` as ``/init``, unpacked and as an uncompressed, sorted cpio archive.
+
+No device node is needed (``sku-init`` mounts devtmpfs itself), so neither is root.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from sku_build import arm64, layout, run
+from sku_build.errors import CheckError, UserError
+from sku_build.toolchain import Toolchain
+
+_DIRECTORIES = ("bundle", "dev", "mnt", "proc", "run", "sys")
+
+
+def runtime_dir() -> Path:
+    """Return the directory of the C sources of what runs on the target."""
+    return layout.data_root() / "runtime"
+
+
+def build_runtime(toolchain: Toolchain, out: Path) -> Path:
+    """Compile ``sku-init`` into the directory ``out`` and return the program.
+
+    It is always gcc that compiles it: a static program needs a C library, and the cross libraries
+    are those of gcc. Raises CheckError when it does not compile or is for the wrong machine.
+    """
+    source = runtime_dir()
+    if not (source / "Makefile").is_file():
+        raise UserError("the runtime's sources are missing", where=source)
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    argv = ["make", "--no-print-directory", "-C", str(source), f"OUT={out}"]
+    done = run.run([*argv, f"CROSS_COMPILE={toolchain.cross}", "sku-init"], check=False)
+    if done.status != 0:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        errors = [line for line in said if "error:" in line] or said[-1:]
+        raise CheckError(
+            f"sku-init does not compile: {errors[0] if errors else f'status {done.status}'}",
+            where=source,
+            data={"output": said},
+        )
+    program = out / "sku-init"
+    arm64.check_elf(program)
+    return program
+
+
+def unpack(init: Path, root: Path, *, epoch: int) -> None:
+    """Make the initramfs as a directory ``root``, with ``init`` as ``/init``.
+
+    Modes do not depend on the umask, and every date is ``epoch`` (seconds since 1970).
+    """
+    root.mkdir(parents=True)
+    shutil.copyfile(init, root / "init")
+    (root / "init").chmod(0o755)
+    for name in _DIRECTORIES:
+        (root / name).mkdir()
+    for path in (root, *root.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o755)
+    for path in (*root.rglob("*"), root):
+        os.utime(path, (epoch, epoch), follow_symlinks=False)
+
+
+def pack(root: Path, archive: Path) -> None:
+    """Write the directory ``root`` to the cpio ``archive``: newc, sorted, owned by root.
+
+    The format is that of Documentation/driver-api/early-userspace/buffer-format.rst. The same
+    directory gives the same bytes, whoever packs it, wherever it lies.
+    """
+    names = sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+    run.run(
+        [
+            *("cpio", "--quiet", "--null", "--create", "--format=newc"),
+            *("--reproducible", "--owner=+0:+0", f"--file={archive}"),
+        ],
+        cwd=root,
+        stdin="\0".join([".", *names]) + "\0",
+    )

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is to be built: the inputs of a build, chosen, checked and told apart by a fingerprint."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import sku_build
+from sku_build import apply, git, initramfs, metadata
+from sku_build.board import Board
+from sku_build.errors import UserError
+from sku_build.kconfig.resolve import wanted_of
+from sku_build.outcome import Applied
+from sku_build.series import Series
+from sku_build.toolchain import Toolchain, choose
+from sku_build.tree import Tree
+
+_LOCALVERSION = re.compile(r"[-+.\w~]{0,32}", re.ASCII)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """All that decides what a build yields, and how it is carried out.
+
+    ``epoch`` is the date of the base commit in seconds since 1970; ``extra`` are symbols set on
+    top of the board's fragments (``CONFIG_X=y``).
+    """
+
+    tree: Tree
+    board: Board
+    series: tuple[Series, ...]
+    applied: Applied
+    toolchain: Toolchain
+    epoch: int
+    localversion: str
+    extra: tuple[str, ...]
+    jobs: int
+
+    @property
+    def slot(self) -> str:
+        """The name of the source directory in the cache that builds of this tree use."""
+        return re.sub(r"[^\w.+-]", "_", self.tree.name)
+
+    def fingerprint(self) -> str:
+        """Return a hash over everything that the artefacts and their metadata depend on."""
+        return metadata.fingerprint(
+            sku=sku_build.__version__,
+            format=metadata.FORMAT,
+            commit=self.applied.commit,
+            epoch=self.epoch,
+            board=self.board,
+            series=[(series.name, series.version) for series in self.series],
+            config=wanted_of(
+                self.board, self.series, self.tree.kernel, self.toolchain.name, self.extra
+            ),
+            runtime=metadata.tree_fingerprint(initramfs.runtime_dir()),
+            localversion=self.localversion,
+            toolchain=_compilers(self.toolchain),
+        )
+
+
+def _compilers(toolchain: Toolchain) -> dict[str, str]:
+    """The versions that show in the result: ccache does not."""
+    return {"name": toolchain.name} | {
+        tool: said for tool, said in toolchain.describe().items() if tool != "ccache"
+    }
+
+
+def make(
+    tree: Tree,
+    board: Board,
+    *,
+    series: Sequence[Series],
+    llvm: bool = False,
+    localversion: str = "",
+    jobs: int | None = None,
+    ccache: bool = True,
+    extra: Sequence[str] = (),
+) -> Plan:
+    """Return what is to be built; puts the series on the tree, in the cache, unless it is there.
+
+    Raises UserError for a ``localversion`` that no kernel can have, InfraError for a toolchain
+    that is not installed, and what :func:`sku_build.apply.apply_series` raises.
+    """
+    if not _LOCALVERSION.fullmatch(localversion):
+        raise UserError(
+            f"localversion {localversion!r} cannot be part of a kernel release",
+            hint="at most 32 letters, digits and any of - + . _ ~, such as -next",
+        )
+    toolchain = choose(board.arch, llvm=llvm, ccache=ccache)
+    return Plan(
+        tree=tree,
+        board=board,
+        series=tuple(series),
+        applied=apply.apply_series(tree, series, branch=None),
+        toolchain=toolchain,
+        epoch=_commit_date(tree),
+        localversion=localversion,
+        extra=tuple(extra),
+        jobs=jobs or len(os.sched_getaffinity(0)),
+    )
+
+
+def _commit_date(tree: Tree) -> int:
+    shown = git.git("show", "-s", "--format=%ct", tree.commit, cwd=tree.repository)
+    return int(shown.stdout.split()[-1])
+
+
+def reproducer(planned: Plan, output: Path | None) -> str:
+    """Return the command line that builds the same again."""
+    argv = ["sku", "build", "--tree", planned.tree.name, "--board", planned.board.name]
+    for series in planned.series:
+        argv += ["--series", series.name]
+    if not planned.series:
+        argv.append("--no-series")
+    if planned.toolchain.name == "llvm":
+        argv.append("--llvm")
+    if planned.localversion:
+        argv.append(f"--localversion={planned.localversion}")
+    for symbol in planned.extra:
+        argv += ["--set", symbol]
+    if output is not None:
+        argv += ["--output", str(output)]
+    return shlex.join(argv)
