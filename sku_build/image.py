@@ -118,6 +118,7 @@ def _produce(
                 fragments=report.fragments,
                 extra=list(planned.extra),
                 sha256=report.sha256,
+                requested=len(report.requested),
                 waived=report.waived,
             )
         )

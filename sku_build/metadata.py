@@ -51,12 +51,16 @@ class SeriesRecord(msgspec.Struct, frozen=True):
 
 
 class ConfigRecord(msgspec.Struct, frozen=True):
-    """The resolved configuration; ``waived`` are the lost symbols a fragment allowed to be lost."""
+    """The resolved configuration; ``waived`` are the lost symbols a fragment allowed to be lost.
+
+    ``requested`` counts the symbols asked for; all but the waived ones came out as asked.
+    """
 
     base: str
     fragments: list[str]
     extra: list[str]
     sha256: str
+    requested: int
     waived: list[Waived]
 
 

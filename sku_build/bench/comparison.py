@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The record of a comparison, and of a run of several."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+import msgspec
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Samples of our way and of the ordinary way, taken alternately where both can be repeated.
+
+    ``ratio`` is median ÷ median, smaller is better; ``goal`` is the largest ratio we want to see.
+    """
+
+    name: str
+    ours_is: str
+    ordinary_is: str
+    unit: str
+    ours: list[float]
+    ordinary: list[float]
+    goal: float | None = None
+    ratio: float = 0.0
+
+    def __post_init__(self) -> None:
+        ratio = statistics.median(self.ours) / statistics.median(self.ordinary)
+        msgspec.structs.force_setattr(self, "ratio", round(ratio, 4))
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the goal was met; None without a goal."""
+        return None if self.goal is None else self.ratio <= self.goal
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run of a bench measured, on what (``inputs``: trees, boards, releases, sizes)."""
+
+    format: int = 1
+    bench: str
+    inputs: dict[str, Any]
+    comparisons: list[Comparison]
+
+
+def rows(report: Report) -> list[tuple[str, ...]]:
+    """Return the table for people: what was compared, both medians, the ratio and the goal."""
+    return [
+        (
+            item.name,
+            f"{statistics.median(item.ours):.2f} {item.unit}",
+            f"{statistics.median(item.ordinary):.2f} {item.unit}",
+            f"{item.ratio:.3f}",
+            "–" if item.goal is None else f"≤ {item.goal:g}",
+            {None: "", True: "met", False: "missed"}[item.met],
+        )
+        for item in report.comparisons
+    ]

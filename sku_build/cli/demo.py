@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``sku demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sku_build import console
+from sku_build import demo as station
+from sku_build.lab import results
+from sku_build.metadata import Metadata
+
+
+@click.command()
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("out/demo"),
+    show_default=True,
+    help="Where both kernels and demo.json go.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
+def demo(output: Path, as_json: bool) -> None:
+    """Build two kernels from a real tree, boot one in QEMU, and jump into the other."""
+    done = station.run(output)
+    if as_json:
+        console.emit_json(done)
+        return
+    patches = [(p.series, p.file, p.outcome, p.detail or "") for p in done.first.patches]
+    console.table(
+        f"Linux {done.first.tree.version} ({done.first.tree.origin})",
+        ("series", "patch", "outcome", "detail"),
+        patches,
+    )
+    builds = [
+        _build_row(name, item) for name, item in (("running", done.first), ("next", done.second))
+    ]
+    console.table(
+        "builds",
+        ("kernel", "release", "Image", "initramfs", "requested symbols", "built in"),
+        builds,
+    )
+    columns = ("", "running kernel", "next kernel")
+    console.table("boot and kexec", columns, results.summary(done.kexec))
+    console.say(f"from the jump to the next kernel's first process: {done.kexec.kexec_ms:.1f} ms")
+
+
+def _build_row(name: str, item: Metadata) -> tuple[str, ...]:
+    assert item.config is not None
+    sizes = {artefact.path: artefact.size / (1 << 20) for artefact in item.artefacts}
+    seconds = sum(item.timings.values())
+    return (
+        name,
+        item.release or "",
+        f"{sizes['Image']:.1f} MiB",
+        f"{sizes['initramfs.cpio']:.2f} MiB",
+        f"{item.config.requested - len(item.config.waived)} of {item.config.requested} proved",
+        "nothing to do" if item.reused else f"{seconds:.0f} s",
+    )

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The whole way in one go: tree, series, configuration, two kernels, boot, kexec."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+
+from sku_build import board as boards
+from sku_build import console, doctor, image, lab
+from sku_build import series as patch_series
+from sku_build import tree as trees
+from sku_build.doctor import State
+from sku_build.errors import CheckError
+from sku_build.metadata import Metadata
+
+TREE = "6.1"
+BOARD = "qemu-virt"
+
+
+class Demo(msgspec.Struct, frozen=True, kw_only=True):
+    """What the demo did: the records of both builds, and of the jump from one to the other."""
+
+    first: Metadata
+    second: Metadata
+    kexec: lab.KexecResult
+
+
+def run(output: Path) -> Demo:
+    """Build two kernels of the board below ``output``, and jump from the first into the second.
+
+    Whatever an earlier run left in the cache and in ``output`` is used again. Raises CheckError
+    when the host lacks something, and whatever the stations raise.
+    """
+    missing = [item.name for item in doctor.examine() if item.state is State.MISSING]
+    if missing:
+        raise CheckError(f"the host lacks {', '.join(missing)}", hint="run: sku doctor")
+    board = boards.load(BOARD)
+    with console.step(f"Tree {TREE}"):
+        tree = trees.ensure(TREE)
+    series = patch_series.resolve(board.series)
+    with console.step("The running kernel"):
+        first = image.build(tree, board, series=series, output=output / "running")
+    with console.step("The next kernel"):
+        second = image.build(
+            tree, board, series=series, output=output / "next", localversion="-next"
+        )
+    with console.step("Boot the one, jump into the other"):
+        jump = lab.kexec(output / "running", output / "next", board=board)
+    demo = Demo(first=first, second=second, kexec=jump)
+    encoded = json.dumps(msgspec.to_builtins(demo, enc_hook=str), indent=2)
+    (output / "demo.json").write_text(encoded + "\n", encoding="utf-8")
+    return demo
