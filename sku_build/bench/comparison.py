@@ -8,11 +8,14 @@ from typing import Any
 
 import msgspec
 
+from sku_build.errors import CheckError
+
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """Samples of our way and of the ordinary way, taken alternately where both can be repeated.
 
     ``ratio`` is median ÷ median, smaller is better; ``goal`` is the largest ratio we want to see.
+    Raises CheckError when the ordinary way measured nothing to compare with.
     """
 
     name: str
@@ -25,7 +28,10 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     ratio: float = 0.0
 
     def __post_init__(self) -> None:
-        ratio = statistics.median(self.ours) / statistics.median(self.ordinary)
+        ordinary = statistics.median(self.ordinary)
+        if ordinary <= 0:
+            raise CheckError(f"{self.name}: {self.ordinary_is} measured {ordinary:g} {self.unit}")
+        ratio = statistics.median(self.ours) / ordinary
         msgspec.structs.force_setattr(self, "ratio", round(ratio, 4))
 
     @property
