@@ -13,10 +13,10 @@ demo: bootstrap
 	$(SKU) demo
 
 test: bootstrap
-	$(PYTEST)
+	$(PYTEST) tests/lint tests/unit tests/tree tests/lab
 
 unit: bootstrap
-	$(PYTEST) tests/unit
+	$(PYTEST) tests/lint tests/unit
 
 bootstrap:
 	@ci/bootstrap $(VENV)

@@ -7,6 +7,7 @@ import click
 
 from sku_build import console
 from sku_build.bench import Report, comparison, deferred, tool
+from sku_build.cli import options
 
 
 @click.group()
@@ -29,7 +30,7 @@ def _show(report: Report, *, as_json: bool) -> None:
 @click.option("--tree", "tree_name", default="6.1", show_default=True, help="The tree.")
 @click.option("--board", default="qemu-virt", show_default=True, help="The board to build.")
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@options.JSON
 def tool_command(tree_name: str, board: str, rounds: int, as_json: bool) -> None:
     """Compare applying with git am, and quick builds with full ones. Builds a kernel twice."""
     _show(tool.measure(tree_name=tree_name, board=board, rounds=rounds), as_json=as_json)
@@ -40,7 +41,7 @@ def tool_command(tree_name: str, board: str, rounds: int, as_json: bool) -> None
 @click.option("--memory", type=click.IntRange(min=6144), default=16384, show_default=True)
 @click.option("--smp", type=click.IntRange(min=2), default=2, show_default=True)
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@options.JSON
 def deferred_command(tree_name: str, memory: int, smp: int, rounds: int, as_json: bool) -> None:
     """Compare the memory map's initialisation, serial and parallel, in guests of MEMORY MiB."""
     report = deferred.measure(tree_name=tree_name, memory_mib=memory, smp=smp, rounds=rounds)

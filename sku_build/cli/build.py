@@ -9,9 +9,8 @@ import click
 
 from sku_build import board as boards
 from sku_build import console, image, plan, verify
-from sku_build import series as patch_series
 from sku_build import tree as trees
-from sku_build.errors import UserError
+from sku_build.cli import options
 from sku_build.metadata import Metadata
 from sku_build.plan import Plan
 
@@ -19,17 +18,11 @@ _MIB = 1 << 20
 
 
 @click.command()
-@click.option("--tree", "tree_name", required=True, metavar="TREE", help="A tree (`sku tree`).")
-@click.option("--board", "board_name", required=True, metavar="BOARD", help="A board.")
-@click.option(
-    "--series",
-    "series_names",
-    multiple=True,
-    metavar="SERIES",
-    help="A series to put on the tree instead of the board's; may be given several times.",
-)
-@click.option("--no-series", is_flag=True, help="Build the tree as it is.")
-@click.option("--llvm", is_flag=True, help="Build with clang and lld (LLVM=1).")
+@options.TREE
+@options.BOARD
+@options.SERIES
+@options.NO_SERIES
+@options.LLVM
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
@@ -38,15 +31,9 @@ _MIB = 1 << 20
 @click.option("--localversion", default="", help="Appended to the kernel release, such as -next.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Compilers at a time  [default: all CPUs]")
 @click.option("--no-ccache", is_flag=True, help="Run every compiler, even where ccache is present.")
-@click.option(
-    "--set",
-    "extra",
-    multiple=True,
-    metavar="CONFIG_X=VALUE",
-    help="Set a symbol on top of the board's fragments; may be given several times.",
-)
+@options.SET
 @click.option("--verify", "verifying", is_flag=True, help="Build twice, elsewhere, and compare.")
-@click.option("--json", "as_json", is_flag=True, help="Print the metadata as JSON.")
+@options.JSON
 def build(
     tree_name: str,
     board_name: str,
@@ -66,14 +53,11 @@ def build(
     The directory holds the uncompressed Image, System.map, config, the initramfs (unpacked and as
     a cpio archive), modules and device trees if the board has any, and metadata.json.
     """
-    if no_series and series_names:
-        raise UserError("--series and --no-series contradict each other")
     board = boards.load(board_name)
-    names = [] if no_series else list(series_names) or board.series
     planned = plan.make(
         trees.ensure(tree_name),
         board,
-        series=patch_series.resolve(names),
+        series=options.chosen_series(board, series_names, no_series=no_series),
         llvm=llvm,
         localversion=localversion,
         jobs=jobs,

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -13,8 +12,8 @@ import msgspec
 
 from sku_build import apply, console, kconfig, layout
 from sku_build import board as boards
-from sku_build import series as patch_series
 from sku_build import tree as trees
+from sku_build.cli import options
 from sku_build.errors import UserError
 from sku_build.kconfig import ConfigReport, Waived
 from sku_build.kconfig import report as wording
@@ -22,25 +21,12 @@ from sku_build.toolchain import choose
 
 
 @click.command()
-@click.option("--tree", "tree_name", required=True, metavar="TREE", help="A tree (`sku tree`).")
-@click.option("--board", "board_name", required=True, metavar="BOARD", help="A board.")
-@click.option(
-    "--series",
-    "series_names",
-    multiple=True,
-    metavar="SERIES",
-    help="A series to put on the tree instead of the board's; may be given several times, "
-    "or once with commas.",
-)
-@click.option("--no-series", is_flag=True, help="Take the tree as it is.")
-@click.option(
-    "--set",
-    "extra",
-    multiple=True,
-    metavar="CONFIG_X=VALUE",
-    help="Ask for a symbol as if a fragment did; may be given several times.",
-)
-@click.option("--llvm", is_flag=True, help="Configure for clang and lld (LLVM=1).")
+@options.TREE
+@options.BOARD
+@options.SERIES
+@options.NO_SERIES
+@options.SET
+@options.LLVM
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -51,7 +37,7 @@ from sku_build.toolchain import choose
     is_flag=True,
     help="Compare with the values kconfiglib computes, even when nothing is to be explained.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@options.JSON
 def config(
     tree_name: str,
     board_name: str,
@@ -68,13 +54,10 @@ def config(
     The requests are those of the board's fragments, of the series' and of --set. Each one that was
     lost is reported with its file and line and the reason, and the exit status is 3.
     """
-    if no_series and series_names:
-        raise UserError("--series and --no-series contradict each other")
     if output is not None and not output.absolute().parent.is_dir():
         raise UserError("the directory of --output does not exist", where=output.parent)
     board = boards.load(board_name)
-    names = [] if no_series else _split(series_names) or board.series
-    series = patch_series.resolve(names)
+    series = options.chosen_series(board, series_names, no_series=no_series)
     toolchain = choose(board.arch, llvm=llvm)
     tree = trees.ensure(tree_name)
     slot = re.sub(r"[^\w.+-]", "_", tree.name)
@@ -98,10 +81,6 @@ def config(
         console.emit_json({**about, **msgspec.structs.asdict(report)})
     else:
         _show(report, f"{board.name}, Linux {tree.version}", output)
-
-
-def _split(names: Iterable[str]) -> list[str]:
-    return [name for item in names for name in item.split(",") if name]
 
 
 def _copy(resolved: Path, output: Path) -> None:

@@ -9,6 +9,7 @@ import click
 
 from sku_build import console
 from sku_build import demo as station
+from sku_build.cli import options
 from sku_build.lab import results
 from sku_build.metadata import Metadata
 
@@ -21,7 +22,7 @@ from sku_build.metadata import Metadata
     show_default=True,
     help="Where both kernels and demo.json go.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
+@options.JSON
 def demo(output: Path, as_json: bool) -> None:
     """Build two kernels from a real tree, boot one in QEMU, and jump into the other."""
     done = station.run(output)

@@ -7,12 +7,13 @@ import click
 
 from sku_build import console
 from sku_build import doctor as station
+from sku_build.cli import options
 from sku_build.doctor import State
 from sku_build.errors import CheckError
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@options.JSON
 def doctor(as_json: bool) -> None:
     """Tell what this host lacks, why it matters, and the command that mends it."""
     findings = station.examine()

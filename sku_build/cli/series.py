@@ -8,31 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from sku_build import console
+from sku_build.cli import options
 from sku_build.errors import CheckError, UserError
 
 if TYPE_CHECKING:
     from sku_build.outcome import Applied, PatchOutcome
     from sku_build.series import Series
-
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-
-
-def _complete_series(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    from sku_build import series as all_series
-
-    return [name for name in all_series.names() if name.startswith(incomplete)]
-
-
-def _complete_tree(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    from sku_build import tree
-
-    return [item.name for item in tree.all_trees() if item.name.startswith(incomplete)]
-
-
-def _complete_board(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    from sku_build import board
-
-    return [name for name in board.names() if name.startswith(incomplete)]
 
 
 @click.group()
@@ -41,7 +22,7 @@ def series() -> None:
 
 
 @series.command("list")
-@_JSON
+@options.JSON
 def list_series(as_json: bool) -> None:
     """List all series."""
     from sku_build import series as all_series
@@ -78,8 +59,8 @@ def list_series(as_json: bool) -> None:
 
 
 @series.command()
-@click.argument("name", shell_complete=_complete_series)
-@_JSON
+@click.argument("name", shell_complete=options.complete_series)
+@options.JSON
 def show(name: str, as_json: bool) -> None:
     """Show one series: its patches, their kernels and where they come from."""
     from sku_build import mail
@@ -119,9 +100,11 @@ def show(name: str, as_json: bool) -> None:
 
 
 @series.command()
-@click.argument("names", nargs=-1, shell_complete=_complete_series)
-@click.option("--tree", "tree_name", shell_complete=_complete_tree, help="Also try it on a tree.")
-@_JSON
+@click.argument("names", nargs=-1, shell_complete=options.complete_series)
+@click.option(
+    "--tree", "tree_name", shell_complete=options.complete_tree, help="Also try it on a tree."
+)
+@options.JSON
 def check(names: tuple[str, ...], tree_name: str | None, as_json: bool) -> None:
     """Check series NAMES (all when none is given); with --tree, try them on a tree."""
     from sku_build import series as all_series
@@ -162,22 +145,18 @@ def _try(tree_name: str, names: list[str]) -> Applied:
 
 
 @click.command("apply")
-@click.option("--tree", "tree_name", required=True, shell_complete=_complete_tree, help="The tree.")
-@click.option("--board", "board_name", shell_complete=_complete_board, help="Its series are taken.")
+@options.TREE
 @click.option(
-    "--series",
-    "names",
-    multiple=True,
-    shell_complete=_complete_series,
-    help="A series; may be given several times.",
+    "--board", "board_name", shell_complete=options.complete_board, help="Its series are taken."
 )
+@options.SERIES
 @click.option("--branch", help="Make this branch in the tree's repository; it must not exist.")
 @click.option("--nearest", is_flag=True, help="Out of range, try the nearest range's patches.")
-@_JSON
+@options.JSON
 def apply(
     tree_name: str,
     board_name: str | None,
-    names: tuple[str, ...],
+    series_names: tuple[str, ...],
     branch: str | None,
     nearest: bool,
     as_json: bool,
@@ -189,7 +168,7 @@ def apply(
     from sku_build import apply as station
     from sku_build import tree
 
-    wanted = _wanted(board_name, names)
+    wanted = _wanted(board_name, series_names)
     found = tree.ensure(tree_name)
     applied = station.apply_series(found, wanted, branch=branch, nearest=nearest)
     for text in applied.notes:
@@ -204,12 +183,10 @@ def apply(
 
 def _wanted(board_name: str | None, names: tuple[str, ...]) -> list[Series]:
     from sku_build import board
-    from sku_build import series as all_series
 
     if bool(board_name) == bool(names):
         raise UserError("give either --board or --series", hint="`sku series list` names them all")
-    chosen = board.load(board_name).series if board_name else list(names)
-    return all_series.resolve(chosen)
+    return options.chosen_series(board.load(board_name) if board_name else None, names)
 
 
 def _print_outcomes(title: str, patches: list[PatchOutcome]) -> None:

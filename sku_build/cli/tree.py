@@ -9,10 +9,9 @@ import click
 
 from sku_build import console
 from sku_build import tree as trees
+from sku_build.cli import options
 from sku_build.distribution import LINES
 from sku_build.errors import UserError
-
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
 @click.group()
@@ -24,7 +23,7 @@ def tree() -> None:
 @click.argument("spec", required=False)
 @click.option("--tarball", type=click.Path(path_type=Path), help="A kernel source archive.")
 @click.option("--name", help="What to call the tree; else its line, directory or version.")
-@_JSON
+@options.JSON
 def add(spec: str | None, tarball: Path | None, name: str | None, as_json: bool) -> None:
     """Add a tree: a kernel LINE such as 6.1, the PATH of a git checkout, or an archive.
 
@@ -43,7 +42,7 @@ def add(spec: str | None, tarball: Path | None, name: str | None, as_json: bool)
 
 
 @tree.command(name="list")
-@_JSON
+@options.JSON
 def list_(as_json: bool) -> None:
     """List the trees."""
     known = trees.all_trees()
@@ -60,7 +59,7 @@ def list_(as_json: bool) -> None:
 
 @tree.command()
 @click.argument("name")
-@_JSON
+@options.JSON
 def show(name: str, as_json: bool) -> None:
     """Show one tree: its version, commit, place, and the branches made on it."""
     _print(trees.find(name), as_json)
@@ -68,7 +67,7 @@ def show(name: str, as_json: bool) -> None:
 
 @tree.command()
 @click.argument("name")
-@_JSON
+@options.JSON
 def remove(name: str, as_json: bool) -> None:
     """Forget a tree; a checkout itself and all branches are left as they are."""
     gone = trees.remove(name)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The options that several commands have, with their completion."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from sku_build.errors import UserError
+
+if TYPE_CHECKING:
+    from sku_build.board import Board
+    from sku_build.series import Series
+
+
+def complete_series(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of the series that start like ``incomplete``."""
+    from sku_build import series
+
+    return [name for name in series.names() if name.startswith(incomplete)]
+
+
+def complete_tree(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of the trees that start like ``incomplete``."""
+    from sku_build import tree
+
+    return [item.name for item in tree.all_trees() if item.name.startswith(incomplete)]
+
+
+def complete_board(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of the boards that start like ``incomplete``."""
+    from sku_build import board
+
+    return [name for name in board.names() if name.startswith(incomplete)]
+
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+TREE = click.option(
+    "--tree",
+    "tree_name",
+    required=True,
+    metavar="TREE",
+    shell_complete=complete_tree,
+    help="A tree (`sku tree`).",
+)
+BOARD = click.option(
+    "--board",
+    "board_name",
+    required=True,
+    metavar="BOARD",
+    shell_complete=complete_board,
+    help="A board.",
+)
+SERIES = click.option(
+    "--series",
+    "series_names",
+    multiple=True,
+    metavar="SERIES",
+    shell_complete=complete_series,
+    help="A series to put on the tree instead of the board's; may be given several times, or "
+    "once with commas.",
+)
+NO_SERIES = click.option("--no-series", is_flag=True, help="Take the tree as it is.")
+SET = click.option(
+    "--set",
+    "extra",
+    multiple=True,
+    metavar="CONFIG_X=VALUE",
+    help="Ask for a symbol as if a fragment did; may be given several times.",
+)
+LLVM = click.option("--llvm", is_flag=True, help="Use clang and lld (LLVM=1).")
+
+
+def chosen_series(
+    board: Board | None, names: tuple[str, ...], *, no_series: bool = False
+) -> list[Series]:
+    """Return the series that --series, --no-series and the board ask for, requirements included.
+
+    Raises UserError when they contradict each other or one is not known.
+    """
+    from sku_build import series
+
+    if no_series and names:
+        raise UserError("--series and --no-series contradict each other")
+    listed = [name for item in names for name in item.split(",") if name]
+    if not listed and not no_series and board is not None:
+        listed = board.series
+    return series.resolve(listed)
