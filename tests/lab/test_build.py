@@ -164,8 +164,6 @@ def test_building_the_labs_board_again_is_nothing_to_do(
 ) -> None:
     before = metadata.read(first_bundle)
     series = patch_series.resolve(qemu_virt.series)
-    begin = time.monotonic()
     again = image.build(linux_6_1, qemu_virt, series=series, output=first_bundle)
-    assert time.monotonic() - begin < 5
     assert again.reused
     assert metadata.read(first_bundle) == before
