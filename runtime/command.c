@@ -9,10 +9,12 @@ static const struct {
 	const char *word;
 	enum verb verb;
 } verbs[] = {
+	{ "get", VERB_GET },
 	{ "jump", VERB_JUMP },
 	{ "kmsg", VERB_KMSG },
 	{ "load", VERB_LOAD },
 	{ "poweroff", VERB_POWEROFF },
+	{ "put", VERB_PUT },
 };
 
 /* Cut the next word off *rest; an empty one means that there is none. */
@@ -46,6 +48,23 @@ static const char *parse_load(char *rest, struct command *command)
 	return NULL;
 }
 
+static const char *parse_get(char *rest, struct command *command)
+{
+	command->path = rest;
+	if (*rest != '/' || strchr(rest, ' '))
+		return "get takes an absolute path, without blanks";
+	return NULL;
+}
+
+static const char *parse_put(char *rest, struct command *command)
+{
+	command->path = take_word(&rest);
+	command->text = rest;
+	if (*command->path != '/' || !*rest)
+		return "put takes an absolute path, without blanks, and a text";
+	return NULL;
+}
+
 /*
  * Parse @line (without its newline), which is cut up in place; @command points into it. Return
  * NULL, or what is wrong with the line.
@@ -60,9 +79,18 @@ const char *command_parse(char *line, struct command *command)
 		if (strcmp(word, verbs[i].word))
 			continue;
 		command->verb = verbs[i].verb;
-		if (command->verb == VERB_LOAD)
+		switch (command->verb) {
+		case VERB_GET:
+			return parse_get(rest, command);
+		case VERB_LOAD:
 			return parse_load(rest, command);
-		return *rest ? "this command takes no arguments" : NULL;
+		case VERB_PUT:
+			return parse_put(rest, command);
+		case VERB_JUMP:
+		case VERB_KMSG:
+		case VERB_POWEROFF:
+			return *rest ? "this command takes no arguments" : NULL;
+		}
 	}
-	return "unknown command; known are jump, kmsg, load and poweroff";
+	return "unknown command; known are get, jump, kmsg, load, poweroff and put";
 }

@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The lines the lab sends: a verb, and for `load` two file names and a command line. */
+/* The lines the lab sends: a verb, and what it is to be done with. */
 #ifndef SKU_COMMAND_H
 #define SKU_COMMAND_H
 
 enum verb {
+	VERB_GET,
 	VERB_JUMP,
 	VERB_KMSG,
 	VERB_LOAD,
 	VERB_POWEROFF,
+	VERB_PUT,
 };
 
 struct command {
 	enum verb verb;
-	const char *image;   /* file names in the shared directory */
+	const char *image;   /* load: file names in the shared directory */
 	const char *initrd;
-	const char *cmdline; /* the rest of the line, as it came */
+	const char *cmdline; /* load: the rest of the line, as it came */
+	const char *path;    /* get, put: absolute */
+	const char *text;    /* put: the rest of the line, as it came */
 };
 
 const char *command_parse(char *line, struct command *command);

@@ -129,6 +129,17 @@ void lab_report_problem(struct lab *lab, const struct problem *problem)
 	finish(&json, "error");
 }
 
+/* Report the content of a file. */
+void lab_report_content(struct lab *lab, const char *text, size_t size)
+{
+	struct json json;
+
+	json_begin(&json, lab->fd);
+	json_string(&json, "event", "content");
+	json_text(&json, "text", text, size);
+	finish(&json, "content");
+}
+
 static void report_record(struct lab *lab, const struct kmsg_record *record)
 {
 	struct json json;

@@ -3,6 +3,7 @@
 #ifndef SKU_LAB_H
 #define SKU_LAB_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "facts.h"
@@ -19,6 +20,7 @@ int lab_open(struct lab *lab, unsigned int patience_ms);
 void lab_report_init(struct lab *lab, const struct facts *facts, uint64_t counter);
 void lab_report_stamp(struct lab *lab, const char *event, uint64_t counter);
 void lab_report_problem(struct lab *lab, const struct problem *problem);
+void lab_report_content(struct lab *lab, const char *text, size_t size);
 int lab_report_kmsg(struct lab *lab, struct problem *problem);
 
 #endif

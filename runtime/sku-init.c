@@ -19,6 +19,7 @@
 #include "command.h"
 #include "counter.h"
 #include "facts.h"
+#include "file.h"
 #include "kexec.h"
 #include "lab.h"
 #include "problem.h"
@@ -75,6 +76,19 @@ static void mount_all(void)
 	}
 }
 
+/* For the lab alone. A kernel without debugfs has no place to mount it on, and needs none. */
+static void mount_debugfs(void)
+{
+	static const char path[] = "/sys/kernel/debug";
+	struct problem problem;
+
+	if (mount("debugfs", path, "debugfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0 ||
+	    errno == ENOENT || errno == ENODEV || errno == EBUSY)
+		return;
+	problem_set(&problem, errno, NULL, "cannot mount debugfs on %s", path);
+	problem_print(&problem);
+}
+
 static void __attribute__((noreturn)) power_off(void)
 {
 	struct problem problem;
@@ -108,6 +122,27 @@ static int load(struct lab *lab, const struct command *command, struct problem *
 	return 0;
 }
 
+static int put(struct lab *lab, const struct command *command, struct problem *problem)
+{
+	int r = file_put(command->path, command->text, problem);
+
+	if (r < 0)
+		return r;
+	lab_report_stamp(lab, "put", counter_now());
+	return 0;
+}
+
+static int get(struct lab *lab, const struct command *command, struct problem *problem)
+{
+	static char content[FILE_MAX_SIZE];
+	ssize_t size = file_get(command->path, content, sizeof(content), problem);
+
+	if (size < 0)
+		return (int)size;
+	lab_report_content(lab, content, (size_t)size);
+	return 0;
+}
+
 static int obey(struct lab *lab, char *line, struct problem *problem)
 {
 	struct command command;
@@ -116,6 +151,8 @@ static int obey(struct lab *lab, char *line, struct problem *problem)
 	if (wrong)
 		return problem_set(problem, 0, wrong, "cannot take the command '%.64s'", line);
 	switch (command.verb) {
+	case VERB_GET:
+		return get(lab, &command, problem);
 	case VERB_JUMP:
 		return jump(lab, problem);
 	case VERB_KMSG:
@@ -125,6 +162,8 @@ static int obey(struct lab *lab, char *line, struct problem *problem)
 	case VERB_POWEROFF:
 		lab_report_stamp(lab, "poweroff", counter_now());
 		power_off();
+	case VERB_PUT:
+		return put(lab, &command, problem);
 	}
 	return problem_set(problem, 0, NULL, "no code for the command '%.64s'", line);
 }
@@ -167,6 +206,7 @@ int main(void)
 	facts_gather(&facts);
 	promised = facts_option(&facts, "sku.lab", "poweroff");
 	if (lab_open(&lab, promised ? PATIENCE_LAB_MS : PATIENCE_MS) == 0) {
+		mount_debugfs();
 		lab_report_init(&lab, &facts, counter);
 		serve(&lab);
 		dprintf(STDERR_FILENO, "sku-init: the lab is gone\n");

@@ -179,7 +179,7 @@ def candidate(
 
     The package lists are fetched when they are older than a day or do not know the package.
     """
-    root = _root(suite, architecture)
+    root = private_root(suite, architecture)
     fresh = _age(root) < _LISTS_MAX_AGE
     found = _show(root, package) if fresh else None
     if found is None and not _update(root, suite):
@@ -205,12 +205,12 @@ def download(
     found = candidate(package, suite, architecture=architecture)
     if found is None:
         raise InfraError(f"{suite} has no package {package} ({architecture})", hint=_ALTERNATIVES)
-    root = _root(suite, architecture)
+    root = private_root(suite, architecture)
     into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".download-", dir=into) as temporary:
         size = max(1, found.size >> 20)
         with console.progress(f"download {package} {found.version} (MiB)", size) as advance:
-            result = _apt(
+            result = apt_get(
                 root,
                 ["download", f"{package}={found.version}"],
                 cwd=Path(temporary),
@@ -218,14 +218,18 @@ def download(
             )
         files = list(Path(temporary).glob("*.deb"))
         if result.status != 0 or len(files) != 1:
-            raise _failed(f"cannot download {package} {found.version}", result, root)
+            raise failure(f"cannot download {package} {found.version}", result, root)
         target = into / files[0].name
         files[0].replace(target)
     return target
 
 
-def _root(suite: str, architecture: str) -> Path:
-    """Return the apt root of a suite, made or brought up to date with the system's settings."""
+def private_root(suite: str, architecture: str) -> Path:
+    """Return the apt root of a suite, made or brought up to date with the system's settings.
+
+    It says nothing about the lists in it: ``candidate()`` fetches those. Raises InfraError when the
+    machine has no Debian archive.
+    """
     where = archive()
     root = layout.cache_dir("apt") / f"{suite}-{architecture}"
     for part in ("state/lists/partial", "cache/archives/partial", "log", "none"):
@@ -249,9 +253,9 @@ def _age(root: Path) -> float:
 def _update(root: Path, suite: str) -> bool:
     with (root / "lock").open("w") as lock, console.step(f"package lists of {suite}"):
         fcntl.flock(lock, fcntl.LOCK_EX)
-        result = _apt(root, ["update", "-q"], cwd=root)
+        result = apt_get(root, ["update", "-q"], cwd=root)
         if run.says_disk_full(result.stdout):
-            raise _failed("cannot fetch the package lists", result, root)
+            raise failure("cannot fetch the package lists", result, root)
         if result.status == 0:
             (root / "updated").touch()
         return result.status == 0
@@ -266,13 +270,18 @@ def _show(root: Path, package: str) -> Candidate | None:
     return parse_candidate(shown.stdout)
 
 
-def _apt(
+def apt_get(
     root: Path,
     arguments: Sequence[str],
     *,
     cwd: Path,
     on_percent: Callable[[float], None] = lambda percent: None,
 ) -> run.Result:
+    """Run ``apt-get`` with the settings of the private ``root``; its output goes to ``apt.log``.
+
+    ``on_percent`` is told how much of a download is there. A status other than 0 is the caller's to
+    judge: ``failure()`` makes an error of it.
+    """
     proxies = {
         name: os.environ[name]
         for lower in _PROXY
@@ -294,7 +303,8 @@ def _apt(
     )
 
 
-def _failed(what: str, result: run.Result, root: Path) -> InfraError:
+def failure(what: str, result: run.Result, root: Path) -> InfraError:
+    """Return the error for what ``apt_get`` could not do: apt's own words, or the full disk."""
     errors = [line for line in result.stdout.splitlines() if line.startswith("E:")]
     full = run.says_disk_full(result.stdout) or shutil.disk_usage(root).free < 1 << 20
     return InfraError(

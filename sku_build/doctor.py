@@ -51,6 +51,7 @@ _PROGRAMS = (
     _Need("depmod", "kmod", "boards with modules"),
     _Need("qemu-system-aarch64", "qemu-system-arm", "the lab"),
     _Need("apt-get", "apt", "kernel sources of the distribution; `sku tree add PATH` needs none"),
+    _Need("mke2fs", "e2fsprogs", "the lab's guest image", optional=True),
     _Need("ccache", "ccache", "rebuilds in a fraction of the time", optional=True),
     _Need("clang", "clang lld llvm", "`sku build --llvm`", optional=True),
     _Need("ld.lld", "clang lld llvm", "`sku build --llvm`", optional=True),

@@ -44,7 +44,7 @@ class Plan:
     @property
     def slot(self) -> str:
         """The name of the source directory in the cache that builds of this tree use."""
-        return re.sub(r"[^\w.+-]", "_", self.tree.name)
+        return self.tree.name
 
     def fingerprint(self) -> str:
         """Return a hash over everything that the artefacts and their metadata depend on."""

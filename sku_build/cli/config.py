@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from pathlib import Path
 
 import click
 import msgspec
 
-from sku_build import apply, console, kconfig, layout
+from sku_build import apply, builddir, console, kconfig, layout
 from sku_build import board as boards
 from sku_build import tree as trees
 from sku_build.cli import options
@@ -60,12 +59,13 @@ def config(
     series = options.chosen_series(board, series_names, no_series=no_series)
     toolchain = choose(board.arch, llvm=llvm)
     tree = trees.ensure(tree_name)
-    slot = re.sub(r"[^\w.+-]", "_", tree.name)
     applied = apply.apply_series(tree, series, branch=None)
-    with console.step(f"Configuring {tree.version} for {board.name}"):
-        build = layout.cache_dir("config") / f"{slot}-{board.name}-{toolchain.name}"
+    of = f"Linux {tree.version} for {board.name}"
+    build = layout.cache_dir("config") / f"{tree.name}-{board.name}-{toolchain.name}"
+    # A build under way would go on with the source that is switched here.
+    with builddir.exclusive(tree.name, of=of), console.step(f"Configuring {of}"):
         report = kconfig.configure(
-            trees.source_dir(tree, applied.commit, slot=slot),
+            trees.source_dir(tree, applied.commit, slot=tree.name),
             build,
             board=board,
             series=series,

@@ -14,7 +14,7 @@ from sku_build import board as boards
 from sku_build import console
 from sku_build.board import Board
 from sku_build.errors import CheckError
-from sku_build.lab import BootResult, KexecResult, Options, bundle, results, scenario
+from sku_build.lab import BootResult, KexecResult, Options, bundle, results, rootfs, scenario
 
 _SHOWN_WARNINGS = 20
 
@@ -73,6 +73,37 @@ def kexec_command(first: Path, second: Path, **given: Any) -> None:
     with console.step(f"Jumping from {first} into {second} on {board.name}"):
         result = scenario.kexec(first, second, board=board, options=_options(given))
     _finish(result, given)
+
+
+@lab.command("rootfs")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Also copy the image there; the one in the cache is replaced in time.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def rootfs_command(output: Path | None, as_json: bool) -> None:
+    """Make the root file system of the lab's guest: Debian with CRIU, nftables and redis."""
+    made = rootfs.image()
+    if output:
+        rootfs.copy_image(made.path, output)
+    packages = made.closure.packages
+    if as_json:
+        console.emit_json(
+            {
+                "image": output or made.path,
+                "suite": made.closure.suite,
+                "architecture": made.closure.architecture,
+                "bytes": made.size,
+                "packages": {package.package: package.version for package in packages},
+            }
+        )
+        return
+    asked = [(p.package, p.version) for p in packages if p.package in made.closure.wanted]
+    console.table(f"{made.closure.suite} {made.closure.architecture}", ("asked for", ""), asked)
+    console.say(f"{len(packages)} packages, {made.size >> 20} MiB on the disk")
+    console.say(str(output or made.path))
 
 
 def _board(path: Path, name: str | None) -> Board:

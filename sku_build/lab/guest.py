@@ -52,6 +52,18 @@ class PowerOff(_Event, frozen=True, tag="poweroff"):
     counter: int
 
 
+class Put(_Event, frozen=True, tag="put"):
+    """The text is written to the file."""
+
+    counter: int
+
+
+class Content(_Event, frozen=True, tag="content"):
+    """What a file holds; a byte is the character of the same code point."""
+
+    text: str
+
+
 class Line(_Event, frozen=True, tag="line"):
     """A record of the kernel's log: syslog level, facility 0 for the kernel, stamp in µs."""
 
@@ -76,7 +88,7 @@ class Failure(_Event, frozen=True, tag="error"):
     hint: str
 
 
-Event = Init | Load | Loaded | Jump | PowerOff | Line | Kmsg | Failure
+Event = Init | Load | Loaded | Jump | PowerOff | Put | Content | Line | Kmsg | Failure
 
 _DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 _SHOWN = 200

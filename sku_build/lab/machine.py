@@ -173,6 +173,20 @@ class Machine:
         self.expect(guest.Kmsg)
         return list(self._lines)
 
+    def put(self, path: str, text: str) -> None:
+        """Write ``text``, one line without its end, to an existing file of the guest."""
+        if not path.isprintable() or " " in path or not text or not text.isprintable():
+            raise ValueError(f"cannot be told to the guest: {path!r}, {text!r}")
+        self.tell(f"put {path} {text}")
+        self.expect(guest.Put)
+
+    def get(self, path: str) -> str:
+        """Return what a file of the guest holds: up to 64 KiB, a character a byte."""
+        if not path.isprintable() or " " in path:
+            raise ValueError(f"cannot be told to the guest: {path!r}")
+        self.tell(f"get {path}")
+        return self.expect(guest.Content).text
+
     def power_off(self) -> None:
         """Have the guest power off, and QEMU end."""
         self.tell("poweroff")

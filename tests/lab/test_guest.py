@@ -40,13 +40,31 @@ def talking(
             machine.power_off()
 
 
-@pytest.mark.parametrize("line", ["", "fly", "jump now", "load", "load ../x y z", "x" * 10000])
+@pytest.mark.parametrize(
+    "line", ["", "fly", "jump now", "load", "load ../x y z", "get x", "put /x", "x" * 10000]
+)
 def test_a_malformed_command_is_an_error_and_the_guest_goes_on(talking: Machine, line: str) -> None:
     with talking.phase(Phase.LOAD):
         talking.tell(line)
         with pytest.raises(GuestFailed, match="the guest reports: cannot"):
             talking.expect(guest.Kmsg)
         assert any("Linux version" in line.text for line in talking.kernel_log())
+
+
+def test_a_file_of_the_guest_is_written_and_read(talking: Machine) -> None:
+    with talking.phase(Phase.LOAD):
+        talking.put("/proc/self/oom_score_adj", "-17")
+        assert talking.get("/proc/self/oom_score_adj") == "-17\n"
+
+
+def test_a_file_that_cannot_be_read_is_named_and_the_guest_goes_on(talking: Machine) -> None:
+    with talking.phase(Phase.LOAD):
+        for path, why in (("/nowhere", "No such file"), ("/dev/kmsg", "cannot take /dev/kmsg")):
+            with pytest.raises(GuestFailed, match=why):
+                talking.get(path)
+        with pytest.raises(GuestFailed, match="cannot write to .*: Invalid argument"):
+            talking.put("/proc/self/oom_score_adj", "nonsense")
+        assert talking.get("/proc/cmdline").startswith("console=")
 
 
 def test_a_jump_without_a_loaded_kernel_is_reported(talking: Machine) -> None:

@@ -20,7 +20,8 @@ import pytest
 from sku_build import board as boards
 from sku_build.cli import lab as cli
 from sku_build.errors import CheckError, InfraError, PhaseTimeout, SkuError, UserError
-from sku_build.lab import GuestFailed, Options, boot, kexec, phases
+from sku_build.lab import GuestFailed, Options, boot, kexec, phases, qemu
+from sku_build.lab.machine import Machine
 from sku_build.lab.phases import Phase
 from tests.unit import lab_fakes
 from tests.unit.lab_fakes import BOARD
@@ -270,3 +271,46 @@ def test_warnings_fail_the_command_when_asked_to(
     assert isinstance(done.exception, SkuError)
     assert done.exception.exit_code == 3
     assert "something is wrong" in done.exception.message
+
+
+@pytest.fixture
+def talking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    """A machine in a phase, whose guest answers two commands about files."""
+    script = """
+assert hear() == "put /sys/a 3 2 0"
+say(event="put", counter=1)
+assert hear() == "get /sys/a"
+say(event="content", text="a\\u00ff\\n")
+time.sleep(60)
+"""
+    lab_fakes.install_qemu(tmp_path, monkeypatch, script)
+    vm = qemu.VirtualMachine(
+        machine="virt",
+        cpu="max",
+        smp=1,
+        memory_mib=512,
+        accelerator=qemu.Accelerator.TCG,
+        kernel=tmp_path / "Image",
+        initramfs=tmp_path / "initramfs.cpio",
+        cmdline="",
+    )
+    with Machine(vm, tmp_path) as machine, machine.phase(Phase.FIRST_KERNEL):
+        yield machine
+
+
+def test_files_of_the_guest_are_written_and_read(talking: Machine) -> None:
+    talking.put("/sys/a", "3 2 0")
+    assert talking.get("/sys/a") == "a\xff\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "text"), [("/a b", "x"), ("/a\n", "x"), ("/a", "x\njump"), ("/a", "")]
+)
+def test_a_file_command_is_one_line_with_all_its_words(
+    talking: Machine, path: str, text: str
+) -> None:
+    with pytest.raises(ValueError, match="cannot be told"):
+        talking.put(path, text)
+    if path != "/a":
+        with pytest.raises(ValueError, match="cannot be told"):
+            talking.get(path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import random
 import subprocess
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import pytest
 
 from sku_build import arm64, layout, run
 
-_PARTS = ("command", "facts", "json", "kmsg", "lines", "problem")
+_PARTS = ("command", "facts", "file", "json", "kmsg", "lines", "problem")
 _WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wstrict-prototypes", "-Wmissing-prototypes")
 _LINE_MAX = 4096
 
@@ -89,6 +90,15 @@ def test_load_keeps_the_command_line_as_it_came(part: Part) -> None:
         b"load ../Image initramfs.cpio x",
         b"load Image .. x",
         b"JUMP",
+        b"get",
+        b"get ",
+        b"get relative",
+        b"get /a b",
+        b"put",
+        b"put /a",
+        b"put /a ",
+        b"put a b",
+        b"put  /a b",
     ],
 )
 def test_a_malformed_command_is_refused_with_a_reason(part: Part, line: bytes) -> None:
@@ -97,9 +107,54 @@ def test_a_malformed_command_is_refused_with_a_reason(part: Part, line: bytes) -
 
 
 def test_the_verbs_are_told_apart(part: Part) -> None:
-    said = part("command", b"jump\nkmsg\nload a b\npoweroff\n")
-    assert len({item["verb"] for item in said}) == 4
+    said = part("command", b"jump\nkmsg\nload a b\npoweroff\nget /a\nput /a b\n")
+    assert len({item["verb"] for item in said}) == 6
     assert said[2]["cmdline"] == ""
+
+
+def test_put_keeps_the_text_as_it_came(part: Part) -> None:
+    (said,) = part("command", b"put /sys/a/b 3000  2 0 \n")
+    assert (said["path"], said["text"]) == ("/sys/a/b", "3000  2 0 ")
+
+
+def test_a_text_goes_into_a_file_that_exists_and_into_no_other(part: Part, tmp_path: Path) -> None:
+    there, missing = tmp_path / "there", tmp_path / "missing"
+    there.write_text("")
+    done, failed = part("put", f"{there} 3 2 0\n{missing} x\n".encode())
+    assert done == {"result": 0}
+    assert there.read_text() == "3 2 0"
+    assert failed["result"] == errno.ENOENT
+    assert str(missing) in str(failed["message"])
+    assert not missing.exists()
+
+
+def test_a_write_that_the_kernel_refuses_is_told_with_its_errno(part: Part) -> None:
+    (said,) = part("put", b"/proc/self/oom_score_adj nonsense\n")
+    assert said["result"] == errno.EINVAL
+
+
+def test_a_file_is_sent_whole_or_not_at_all(part: Part, tmp_path: Path) -> None:
+    """The driver's buffer has eight bytes."""
+    contents = [b"", b"a\n", b'\x00\xff"\\', b"12345678", b"123456789"]
+    for number, content in enumerate(contents):
+        (tmp_path / str(number)).write_bytes(content)
+    asked = "".join(f"{tmp_path / str(number)}\n" for number in range(len(contents)))
+    *sent, refused = part("get", asked.encode())
+    assert [item["text"] for item in sent] == [
+        content.decode("latin-1") for content in contents[:4]
+    ]
+    assert refused["result"] == errno.EFBIG
+
+
+def test_what_could_block_the_first_process_is_not_opened_for_the_lab(
+    part: Part, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path, Path("/dev/zero")):
+        for name, line in (("get", f"{path}\n"), ("put", f"{path} x\n")):
+            (said,) = part(name, line.encode())
+            assert said["result"], path
 
 
 def test_a_kernel_log_record_is_taken_apart(part: Part) -> None:
@@ -127,7 +182,7 @@ def test_what_is_no_record_is_not_taken_for_one(part: Part, record: bytes) -> No
 
 @pytest.mark.parametrize("name", ["command", "kmsg", "option"])
 def test_noise_is_survived(part: Part, name: str) -> None:
-    assert len(part(name, _noise(1, b"0123456789,;- loadjump./\t\xff", 2000))) == 2000
+    assert len(part(name, _noise(1, b"0123456789,;- loadjumpget./\t\xff", 2000))) == 2000
     assert len(part(name, _noise(2, bytes(set(range(256)) - {10}), 2000))) == 2000
 
 

@@ -10,6 +10,7 @@
 
 #include "command.h"
 #include "facts.h"
+#include "file.h"
 #include "json.h"
 #include "kmsg.h"
 #include "lines.h"
@@ -31,6 +32,40 @@ static void on_command(char *line)
 		json_string(&json, "image", command.image);
 		json_string(&json, "initrd", command.initrd);
 		json_string(&json, "cmdline", command.cmdline);
+	}
+	if (command.path)
+		json_string(&json, "path", command.path);
+	if (command.text)
+		json_string(&json, "text", command.text);
+}
+
+static void on_put(char *line)
+{
+	struct problem problem;
+	char *text = strchr(line, ' ');
+	int r;
+
+	if (!text)
+		return;
+	*text++ = '\0';
+	r = file_put(line, text, &problem);
+	json_number(&json, "result", (uint64_t)-r);
+	if (r < 0)
+		json_string(&json, "message", problem.text);
+}
+
+/* With a small buffer, whose end the sanitizer watches. */
+static void on_get(const char *line)
+{
+	struct problem problem;
+	char content[8];
+	ssize_t size = file_get(line, content, sizeof(content), &problem);
+
+	if (size < 0) {
+		json_number(&json, "result", (uint64_t)-size);
+		json_string(&json, "message", problem.text);
+	} else {
+		json_text(&json, "text", content, (size_t)size);
 	}
 }
 
@@ -77,6 +112,10 @@ int main(int argc, char **argv)
 			json_number(&json, "errno", (uint64_t)-r);
 		else if (!strcmp(part, "command"))
 			on_command(line);
+		else if (!strcmp(part, "get"))
+			on_get(line);
+		else if (!strcmp(part, "put"))
+			on_put(line);
 		else if (!strcmp(part, "kmsg"))
 			on_record(line);
 		else if (!strcmp(part, "option"))
