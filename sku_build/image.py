@@ -24,7 +24,7 @@ from sku_build import metadata as records
 from sku_build import tree as trees
 from sku_build.board import Board
 from sku_build.builddir import BuildDirectory
-from sku_build.errors import CheckError, SkuError
+from sku_build.errors import CheckError, SkuError, UserError
 from sku_build.kbuild import Kbuild
 from sku_build.metadata import Metadata
 from sku_build.plan import Plan
@@ -203,6 +203,20 @@ def _name_suspects(planned: Plan, error: CheckError) -> None:
         error.hint = f"changed by the patch {'; '.join(map(repr, suspects))}; {error.hint}"
 
 
+def _check_inputs_kept(planned: Plan, metadata: Metadata) -> None:
+    """Refuse a result whose inputs were edited under the build.
+
+    Its fingerprint would be that of what it was not made from: reverting the edit would then make
+    it pass for up to date, and a second build that came out differently would look irreproducible.
+    """
+    if planned.fingerprint() != metadata.fingerprint:
+        raise UserError(
+            "the runtime's sources or the fragments were changed while this was being built",
+            where=initramfs.runtime_dir().parent,
+            hint="run it again; what was compiled is kept",
+        )
+
+
 def checked_image(objects: Path, board: Board) -> arm64.ImageHeader:
     """Return the header of the Image just built, after checking that the board can take it."""
     image = objects / "arch" / board.arch / "boot" / "Image"
@@ -323,6 +337,7 @@ def build_into(
         record = _Record(first_record(planned, output), work.metadata)
         with record.fate():
             _produce(planned, work, slot=slot, bundle=bundle, record=record, strict=strict)
+            _check_inputs_kept(planned, record.metadata)
             record.update(status="complete", step="done")
             shutil.copyfile(work.log, bundle / "build.log")
             records.write(record.metadata, bundle / records.FILE_NAME)

@@ -262,6 +262,23 @@ def test_metadata_is_there_before_anything_is_done(
     assert seen[0].tree.commit == world.base
 
 
+def test_inputs_edited_during_a_build_give_no_bundle_that_would_pass_for_either(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = world.root / "data" / "runtime" / "sku-init.c"
+
+    def edit(source_dir: Path, build: Path, **options: Any) -> ConfigReport:
+        source.write_text("int edited;\n")
+        return world.configure(source_dir, build, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kconfig, "configure", edit)
+        with pytest.raises(UserError, match="changed while"):
+            world.build()
+    assert not world.output.exists()
+    assert not world.build().reused
+
+
 def test_an_interrupted_build_leaves_no_output_and_says_interrupted(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
