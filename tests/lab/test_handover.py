@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The series ``handover``: what one kernel hands over is there in the next one, or refused whole.
 
+And ``pid_reserve``, whose record is handed over.
+
 The kernel's own test driver fills pages, and checks them after the jump; it is asked through the
 lab's channel.
 """
@@ -22,18 +24,17 @@ from sku_build.lab.machine import Machine
 from sku_build.lab.phases import Phase
 from sku_build.tree import Tree
 
-pytestmark = [
-    pytest.mark.lab,
-    pytest.mark.skip(reason="written, and not run yet: the series was tried by hand so far"),
-]
+pytestmark = pytest.mark.lab
 
 _KHO = "/sys/kernel/debug/kho"
+_SYSCTL = "/proc/sys/kernel"
 _EXTRA = (
     "CONFIG_DEBUG_FS=y",
     "CONFIG_KEXEC_HANDOVER_DEBUGFS=y",
     "CONFIG_KEXEC_HANDOVER_TEST=y",
     "CONFIG_KUNIT=y",
     "CONFIG_KEXEC_HANDOVER_KUNIT_TEST=y",
+    "CONFIG_PID_RESERVE_KUNIT_TEST=y",
 )
 _WARNING = 4
 _PAGES = 3000
@@ -45,8 +46,8 @@ Start = Callable[[], contextlib.AbstractContextManager[Machine]]
 
 @pytest.fixture(scope="session")
 def handover_bundle(linux_6_1: Tree, qemu_virt: Board) -> Path:
-    """A bundle of 6.1 with the series, its test driver and its unit tests."""
-    series = patch_series.resolve(["deferred_init", "handover"])
+    """A bundle of 6.1 with the series, their test driver and their unit tests."""
+    series = patch_series.resolve(["deferred_init", "handover", "pid_reserve"])
     output = layout.cache_dir("test-bundles") / "handover"
     image.build(linux_6_1, qemu_virt, series=series, output=output, extra=_EXTRA)
     return output
@@ -82,7 +83,8 @@ def start(handover_bundle: Path, qemu_virt: Board, tmp_path: Path) -> Start:
 
 
 def _cmdline(board: Board, kho: str) -> str:
-    return f"{board.cmdline} kho={kho} sku.lab=poweroff"
+    words = [word for word in board.cmdline.split() if not word.startswith("kho=")]
+    return " ".join((*words, f"kho={kho}", "sku.lab=poweroff"))
 
 
 def _update(machine: Machine, board: Board, *, kho: str = "on") -> guest.Init:
@@ -190,7 +192,8 @@ def test_a_kernel_that_does_not_take_part_boots_and_has_all_memory(
     with start() as machine:
         _keep(machine, _HUGE_BLOCKS, _HUGE_ORDER)
         init = _update(machine, qemu_virt, kho="off")
-        assert _warnings(_log(machine), qemu_virt) == []
+        (said,) = _warnings(_log(machine), qemu_virt)
+        assert said.startswith("kho: handover refused: kho=on is not given")
         with pytest.raises(GuestFailed, match="cannot open .*/in/status: No such file"):
             _read(machine, "in/status")
         plain = _update(machine, qemu_virt, kho="off")
@@ -203,4 +206,48 @@ def test_the_kernels_own_unit_tests_of_the_handover_pass(start: Start) -> None:
     results = [line for line in lines if re.match(r"(not )?ok \d+ ", line)]
     assert results
     assert [line for line in results if not line.startswith("ok ") or "SKIP" in line] == []
-    assert re.search(r"^ok \d+ .*(kho|handover)", "\n".join(results), re.MULTILINE)
+    suites = re.findall(r"^ok \d+ (\w+)$", "\n".join(results), re.MULTILINE)
+    assert {"pid_reserve", "kexec_handover"} <= set(suites)
+
+
+def test_the_next_kernel_gives_reserved_pids_to_nobody(start: Start, qemu_virt: Board) -> None:
+    """The numbers lie where the first kernel has its own threads, and beyond the largest pid."""
+    taken = [nr for nr in range(3, 60) if nr not in (5, 6)]
+    wanted = "3-4,7-59,900,4194303"
+    with start() as machine:
+        assert _missing(machine, taken) != taken
+        with machine.phase(Phase.LOAD):
+            machine.put(f"{_SYSCTL}/pid_reserve_next", wanted)
+        _update(machine, qemu_virt)
+        with machine.phase(Phase.SECOND_KERNEL):
+            assert machine.get(f"{_SYSCTL}/pid_reserved").strip() == wanted
+            assert machine.get(f"{_SYSCTL}/pid_max").strip() == "4194304"
+            assert machine.get(f"{_SYSCTL}/pid_reserve_next").strip() == ""
+        assert _missing(machine, taken) == taken
+        assert _missing(machine, [5, 6]) == []
+        with machine.phase(Phase.SECOND_KERNEL):
+            machine.put(f"{_SYSCTL}/pid_reserved", "900")
+            assert machine.get(f"{_SYSCTL}/pid_reserved").strip() == "900"
+        _update(machine, qemu_virt)
+        with machine.phase(Phase.SECOND_KERNEL):
+            assert machine.get(f"{_SYSCTL}/pid_reserved").strip() == ""
+
+
+@pytest.mark.parametrize("numbers", ["0", "2-5", "5-3", "4194304", "1,2,x"])
+def test_pids_that_cannot_be_reserved_are_refused(start: Start, numbers: str) -> None:
+    with start() as machine, machine.phase(Phase.LOAD):
+        with pytest.raises(GuestFailed, match="Invalid argument"):
+            machine.put(f"{_SYSCTL}/pid_reserve_next", numbers)
+        assert machine.get(f"{_SYSCTL}/pid_reserve_next").strip() == ""
+
+
+def _missing(machine: Machine, pids: list[int]) -> list[int]:
+    """Return those of ``pids`` that no task has."""
+    found = []
+    with machine.phase(Phase.SECOND_KERNEL):
+        for pid in pids:
+            try:
+                machine.get(f"/proc/{pid}/stat")
+            except GuestFailed:
+                found.append(pid)
+    return found
