@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -73,6 +74,15 @@ def boards_dir() -> Path:
 def names() -> list[Name]:
     """Return the names of all boards, sorted."""
     return sorted(path.parent.name for path in boards_dir().glob("*/board.toml"))
+
+
+def with_fragments(board: Board, fragments: Sequence[str]) -> Board:
+    """Return ``board`` with more configuration ``fragments``, after its own."""
+    own = board.config
+    config = msgspec.structs.replace(
+        own, fragments=list(dict.fromkeys([*own.fragments, *fragments]))
+    )
+    return msgspec.structs.replace(board, config=config)
 
 
 def load(name: Name) -> Board:

@@ -273,14 +273,16 @@ def build(
     jobs: int | None = None,
     ccache: bool = True,
     extra: Sequence[str] = (),
+    fragments: Sequence[str] = (),
 ) -> Metadata:
     """Build ``board``'s kernel of ``tree`` with ``series`` on it into the directory ``output``.
 
     An earlier bundle in ``output`` is replaced, at success only; anything else there is refused
-    (UserError). ``jobs`` defaults to the processors this process may use. The result's ``reused``
-    says that there was nothing to do. Raises CheckError when a patch, the configuration, the
-    compiler or the Image is not as it must be; the metadata and the log of a failed build stay in
-    the cache, at the place the error names.
+    (UserError). ``extra`` symbols and ``fragments`` come on top of the board's. ``jobs`` defaults
+    to the processors this process may use. The result's ``reused`` says that there was nothing to
+    do. Raises CheckError when a patch, the configuration, the compiler or the Image is not as it
+    must be; the metadata and the log of a failed build stay in the cache, at the place the error
+    names.
     """
     bundledir.check(output)
     planned = plan.make(
@@ -292,6 +294,7 @@ def build(
         jobs=jobs,
         ccache=ccache,
         extra=extra,
+        fragments=fragments,
     )
     return carry_out(planned, output)
 

@@ -15,6 +15,12 @@ from sku_build.errors import CheckError, UserError
 from sku_build.toolchain import Toolchain
 
 _DIRECTORIES = ("bundle", "dev", "mnt", "proc", "run", "sys")
+# What the runtime installs on a target, and what its Makefile calls it.
+PROGRAMS = {
+    "usr/bin/skuctl": "skuctl",
+    "usr/lib/sku/sku-agent": "sku-agent",
+    "usr/lib/sku/criu/sku.so": "sku.so",
+}
 
 
 def runtime_dir() -> Path:
@@ -28,22 +34,38 @@ def build_runtime(toolchain: Toolchain, out: Path) -> Path:
     It is always gcc that compiles it: a static program needs a C library, and the cross libraries
     are those of gcc. Raises CheckError when it does not compile or is for the wrong machine.
     """
+    _make(toolchain, out, "sku-init")
+    return _checked(out / "sku-init")
+
+
+def build_programs(toolchain: Toolchain, out: Path) -> dict[str, Path]:
+    """Compile the whole runtime into ``out``; return its files by their path on the target.
+
+    Without a leading ``/``. Raises as :func:`build_runtime`.
+    """
+    _make(toolchain, out, "all")
+    return {path: _checked(out / name) for path, name in PROGRAMS.items() if (out / name).exists()}
+
+
+def _make(toolchain: Toolchain, out: Path, target: str) -> None:
     source = runtime_dir()
     if not (source / "Makefile").is_file():
         raise UserError("the runtime's sources are missing", where=source)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     argv = ["make", "--no-print-directory", "-C", str(source), f"OUT={out}"]
-    done = run.run([*argv, f"CROSS_COMPILE={toolchain.cross}", "sku-init"], check=False)
+    done = run.run([*argv, f"CROSS_COMPILE={toolchain.cross}", target], check=False)
     if done.status != 0:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
         errors = [line for line in said if "error:" in line] or said[-1:]
         raise CheckError(
-            f"sku-init does not compile: {errors[0] if errors else f'status {done.status}'}",
+            f"the runtime does not compile: {errors[0] if errors else f'status {done.status}'}",
             where=source,
             data={"output": said},
         )
-    program = out / "sku-init"
+
+
+def _checked(program: Path) -> Path:
     arm64.check_elf(program)
     return program
 

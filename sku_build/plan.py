@@ -12,6 +12,7 @@ from pathlib import Path
 
 import sku_build
 from sku_build import apply, git, initramfs, metadata
+from sku_build import board as boards
 from sku_build.board import Board
 from sku_build.errors import UserError
 from sku_build.kconfig.resolve import wanted_of
@@ -28,7 +29,8 @@ class Plan:
     """All that decides what a build yields, and how it is carried out.
 
     ``epoch`` is the date of the base commit in seconds since 1970; ``extra`` are symbols set on
-    top of the board's fragments (``CONFIG_X=y``).
+    top of the board's fragments (``CONFIG_X=y``). ``fragments`` are those that ``board`` has got
+    for this build alone.
     """
 
     tree: Tree
@@ -40,6 +42,7 @@ class Plan:
     localversion: str
     extra: tuple[str, ...]
     jobs: int
+    fragments: tuple[str, ...] = ()
 
     @property
     def slot(self) -> str:
@@ -81,6 +84,7 @@ def make(
     jobs: int | None = None,
     ccache: bool = True,
     extra: Sequence[str] = (),
+    fragments: Sequence[str] = (),
 ) -> Plan:
     """Return what is to be built; puts the series on the tree, in the cache, unless it is there.
 
@@ -95,7 +99,7 @@ def make(
     toolchain = choose(board.arch, llvm=llvm, ccache=ccache)
     return Plan(
         tree=tree,
-        board=board,
+        board=boards.with_fragments(board, fragments),
         series=tuple(series),
         applied=apply.apply_series(tree, series, branch=None),
         toolchain=toolchain,
@@ -103,6 +107,7 @@ def make(
         localversion=localversion,
         extra=tuple(extra),
         jobs=jobs or len(os.sched_getaffinity(0)),
+        fragments=tuple(fragments),
     )
 
 
@@ -122,6 +127,8 @@ def reproducer(planned: Plan, output: Path | None) -> str:
         argv.append("--llvm")
     if planned.localversion:
         argv.append(f"--localversion={planned.localversion}")
+    for fragment in planned.fragments:
+        argv += ["--fragment", fragment]
     for symbol in planned.extra:
         argv += ["--set", symbol]
     if output is not None:

@@ -31,6 +31,7 @@ _MIB = 1 << 20
 @click.option("--localversion", default="", help="Appended to the kernel release, such as -next.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Compilers at a time  [default: all CPUs]")
 @click.option("--no-ccache", is_flag=True, help="Run every compiler, even where ccache is present.")
+@options.FRAGMENT
 @options.SET
 @click.option("--verify", "verifying", is_flag=True, help="Build twice, elsewhere, and compare.")
 @options.JSON
@@ -44,6 +45,7 @@ def build(
     localversion: str,
     jobs: int | None,
     no_ccache: bool,
+    fragments: tuple[str, ...],
     extra: tuple[str, ...],
     verifying: bool,
     as_json: bool,
@@ -63,6 +65,7 @@ def build(
         jobs=jobs,
         ccache=not no_ccache,
         extra=extra,
+        fragments=fragments,
     )
     target = output or default_output(planned)
     metadata = image.carry_out(planned, target, strict=verifying)
@@ -82,7 +85,8 @@ def build(
 def default_output(planned: Plan) -> Path:
     """Return ``out/BOARD-VERSION`` with what tells a variant from the ordinary build."""
     variant = "-llvm" if planned.toolchain.name == "llvm" else ""
-    name = f"{planned.board.name}-{planned.tree.version}{planned.localversion}{variant}"
+    own = "".join(f"-{fragment}" for fragment in planned.fragments)
+    name = f"{planned.board.name}-{planned.tree.version}{planned.localversion}{own}{variant}"
     return Path("out") / name
 
 

@@ -24,6 +24,7 @@ from sku_build.toolchain import choose
 @options.BOARD
 @options.SERIES
 @options.NO_SERIES
+@options.FRAGMENT
 @options.SET
 @options.LLVM
 @click.option(
@@ -42,6 +43,7 @@ def config(
     board_name: str,
     series_names: tuple[str, ...],
     no_series: bool,
+    fragments: tuple[str, ...],
     extra: tuple[str, ...],
     llvm: bool,
     output: Path | None,
@@ -55,7 +57,7 @@ def config(
     """
     if output is not None and not output.absolute().parent.is_dir():
         raise UserError("the directory of --output does not exist", where=output.parent)
-    board = boards.load(board_name)
+    board = boards.with_fragments(boards.load(board_name), fragments)
     series = options.chosen_series(board, series_names, no_series=no_series)
     toolchain = choose(board.arch, llvm=llvm)
     tree = trees.ensure(tree_name)

@@ -14,7 +14,19 @@ from sku_build import board as boards
 from sku_build import console
 from sku_build.board import Board
 from sku_build.errors import CheckError
-from sku_build.lab import BootResult, KexecResult, Options, bundle, results, rootfs, scenario
+from sku_build.lab import (
+    BootResult,
+    KexecResult,
+    Options,
+    UpdateResult,
+    Way,
+    bundle,
+    results,
+    rootfs,
+    scenario,
+    update,
+    update_result,
+)
 
 _SHOWN_WARNINGS = 20
 
@@ -73,6 +85,68 @@ def kexec_command(first: Path, second: Path, **given: Any) -> None:
     with console.step(f"Jumping from {first} into {second} on {board.name}"):
         result = scenario.kexec(first, second, board=board, options=_options(given))
     _finish(result, given)
+
+
+@lab.command("update")
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@click.option(
+    "--way",
+    type=click.Choice([*(way.value for way in Way), "both"]),
+    default=Way.OURS.value,
+    show_default=True,
+    help="Keep the memory in place, dump it to the disk, or one after the other.",
+)
+@click.option(
+    "--plain",
+    type=click.Path(path_type=Path),
+    metavar="BUNDLE",
+    help="Go the ordinary way with this one, without our series, instead of FIRST and SECOND.",
+)
+@click.option(
+    "--data-mib",
+    type=click.IntRange(min=1),
+    default=256,
+    show_default=True,
+    metavar="N",
+    help="How much redis holds.",
+)
+@click.option("--huge", is_flag=True, help="Let redis have transparent huge pages everywhere.")
+@_run_options
+def update_command(
+    first: Path,
+    second: Path,
+    way: str,
+    plain: Path | None,
+    data_mib: int,
+    huge: bool,
+    **given: Any,
+) -> None:
+    """Replace the kernel FIRST by SECOND under a redis that this machine is a client of.
+
+    Exit status 3 says that a promise was broken: a key lost or changed, the connection closed, a
+    request lost or done twice, another process, a warning in a kernel's log.
+    """
+    board = _board(first, given["board_name"])
+    with console.step(f"Updating {first} to {second} on {board.name}"):
+        result = update.update(
+            first,
+            second,
+            board=board,
+            load=update.Load(data_mib, huge),
+            ways=list(Way) if way == "both" else [Way(way)],
+            plain_path=plain,
+            options=_options(given),
+        )
+    broken = [f"{item.way}: {text}" for item in result.ways for text in item.broken]
+    if not (broken and given["as_json"]):
+        show_update(result, as_json=given["as_json"])
+    if broken:
+        raise CheckError(
+            f"{len(broken)} promises broken, the first: {broken[0]}",
+            where=result.directory,
+            data=msgspec.to_builtins(result),
+        )
 
 
 @lab.command("rootfs")
@@ -139,6 +213,25 @@ def _show(result: BootResult | KexecResult, *, as_json: bool) -> None:
     console.table("phases, on the host's clock", ("phase", "took", "may take"), rows)
     for release, line in results.warnings(result)[:_SHOWN_WARNINGS]:
         console.warn(f"{release}: [{line.us / 1e6:.6f}] {line.text}")
+    console.note(f"result and logs: {result.directory}")
+
+
+def show_update(result: UpdateResult, *, as_json: bool) -> None:
+    """Print what an update was like, each way."""
+    if as_json:
+        console.emit_json(result)
+        return
+    size = f"{result.data_mib} MiB{' in huge pages' if result.huge else ''}"
+    title = f"update under redis with {size} on {result.board}"
+    columns = ("", *(item.way for item in result.ways))
+    console.table(title, columns, update_result.rows(result))
+    for item in result.ways:
+        rows = [(span.phase, f"{span.ms:.1f} ms") for span in item.spans]
+        console.table(f"{item.way}: phases, on the guest's clock", ("phase", "took"), rows)
+        for text in item.broken:
+            console.warn(f"{item.way}: {text}")
+    if result.ratio is not None:
+        console.say(f"blackout, ours ÷ ordinary: {result.ratio:.3f}")
     console.note(f"result and logs: {result.directory}")
 
 

@@ -35,6 +35,15 @@ def complete_board(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return [name for name in board.names() if name.startswith(incomplete)]
 
 
+def complete_fragment(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of the configuration fragments that start like ``incomplete``."""
+    from sku_build.kconfig.resolve import fragments_dir
+
+    suffix = ".config.j2"
+    found = (path.name.removesuffix(suffix) for path in fragments_dir().glob(f"*{suffix}"))
+    return sorted(name for name in found if name.startswith(incomplete))
+
+
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 TREE = click.option(
     "--tree",
@@ -68,6 +77,14 @@ SET = click.option(
     multiple=True,
     metavar="CONFIG_X=VALUE",
     help="Ask for a symbol as if a fragment did; may be given several times.",
+)
+FRAGMENT = click.option(
+    "--fragment",
+    "fragments",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_fragment,
+    help="A fragment on top of the board's, such as debug; may be given several times.",
 )
 LLVM = click.option("--llvm", is_flag=True, help="Use clang and lld (LLVM=1).")
 

@@ -62,6 +62,18 @@ class Content(_Event, frozen=True, tag="content"):
     """What a file holds; a byte is the character of the same code point."""
 
     text: str
+    counter: int = 0
+
+
+class Ran(_Event, frozen=True, tag="ran"):
+    """A shell command ended with ``status`` (128 and the signal if one killed it).
+
+    ``output`` is the end of what it printed, standard error included; ``counter`` when it ended.
+    """
+
+    status: int
+    output: str
+    counter: int = 0
 
 
 class Line(_Event, frozen=True, tag="line"):
@@ -88,7 +100,7 @@ class Failure(_Event, frozen=True, tag="error"):
     hint: str
 
 
-Event = Init | Load | Loaded | Jump | PowerOff | Put | Content | Line | Kmsg | Failure
+Event = Init | Load | Loaded | Jump | PowerOff | Put | Content | Ran | Line | Kmsg | Failure
 
 _DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 _SHOWN = 200

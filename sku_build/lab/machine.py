@@ -106,7 +106,8 @@ def panic_line(log: Path) -> str | None:
 class Machine:
     """A virtual machine that lives as long as the ``with`` block; it leaves no process behind.
 
-    ``directory`` takes its logs. ``factor`` stretches every time-out. All methods raise
+    ``directory`` takes its logs. ``factor`` stretches every time-out. ``port`` is where this
+    machine reaches the guest's forwarded port, if it has one. All methods raise
     :class:`PhaseTimeout` when the phase's time is over, and :class:`GuestFailed` as soon as the
     guest panics, resets, ends or reports a failure.
     """
@@ -118,10 +119,12 @@ class Machine:
         self.phases: list[PhaseTime] = []
         self.argv: list[str] = []
         self.version = ""
+        self.port: int | None = None
         self._factor = factor
         self._phase: Phase | None = None
         self._deadline = 0.0
         self._lines: list[guest.Line] = []
+        self._ran: list[guest.Ran] = []
         self._stack = contextlib.ExitStack()
         self._runner = asyncio.Runner()
         self._queue: asyncio.Queue[Item] = asyncio.Queue()
@@ -162,9 +165,9 @@ class Machine:
         """Send one command to ``sku-init``."""
         self._run(self._tell(line))
 
-    def expect(self, kind: type[T]) -> T:
-        """Wait until the guest sends an event of ``kind`` and return it."""
-        return self._run(self._next(kind))
+    def expect(self, *kinds: type[T]) -> T:
+        """Wait until the guest sends an event of one of the ``kinds`` and return it."""
+        return self._run(self._next(*kinds))
 
     def kernel_log(self) -> list[guest.Line]:
         """Ask for the kernel's log, and return its records."""
@@ -186,6 +189,24 @@ class Machine:
             raise ValueError(f"cannot be told to the guest: {path!r}")
         self.tell(f"get {path}")
         return self.expect(guest.Content).text
+
+    def run(self, command: str, *, check: bool = True) -> guest.Ran:
+        """Have the shell of the guest's root file system run ``command``, and wait for its end.
+
+        Raises GuestFailed when ``check`` and its status is not 0.
+        """
+        self.begin(command)
+        ran = self.expect(guest.Ran)
+        if check and ran.status != 0:
+            said = _indented(ran.output.strip().splitlines()[-_CONSOLE_LINES:])
+            raise self._failed(f"`{command}` ended with status {ran.status}{said}", None)
+        return ran
+
+    def begin(self, command: str) -> None:
+        """As :meth:`run`, but do not wait: the event ``Ran`` will tell of its end."""
+        if not command.isprintable() or not command:
+            raise ValueError(f"cannot be told to the guest: {command!r}")
+        self.tell(f"run {command}")
 
     def power_off(self) -> None:
         """Have the guest power off, and QEMU end."""
@@ -257,6 +278,10 @@ class Machine:
         version = await self._qmp.execute("query-version")
         numbers = version["qemu"]  # type: ignore[index]
         self.version = ".".join(str(numbers[part]) for part in ("major", "minor", "micro"))
+        if self.vm.guest_port is not None:
+            asked = {"command-line": "info usernet"}
+            usernet = await self._qmp.execute("human-monitor-command", asked)
+            self.port = qemu.forwarded_port(str(usernet))
 
     async def _pump_monitor(self) -> None:
         async for event in self._qmp.events:
@@ -284,13 +309,20 @@ class Machine:
         with contextlib.suppress(OSError):
             await self._writer.drain()
 
-    async def _next(self, kind: type[T]) -> T:
+    async def _next(self, *kinds: type[T]) -> T:
+        # A command that ends while something else is asked for is news for later.
+        ran = self._ran[0] if self._ran else None
+        if isinstance(ran, kinds):
+            self._ran.pop(0)
+            return ran
         while True:
             item = await self._queue.get()
-            if isinstance(item, kind):
+            if isinstance(item, kinds):
                 return item
             if isinstance(item, guest.Line):
                 self._lines.append(item)
+            if isinstance(item, guest.Ran):
+                self._ran.append(item)
             reason = complaint(item)
             if reason is not None:
                 hint = item.hint or None if isinstance(item, guest.Failure) else None

@@ -13,9 +13,14 @@ class Phase(enum.StrEnum):
 
     START = "start"
     FIRST_KERNEL = "first-kernel"
+    APPLICATION = "application"
     LOAD = "load"
+    DUMP = "dump"
     JUMP = "jump"
     SECOND_KERNEL = "second-kernel"
+    RESTORE = "restore"
+    UPDATE = "update"
+    CHECK = "check"
     SHUTDOWN = "shutdown"
 
 
@@ -24,9 +29,14 @@ class Phase(enum.StrEnum):
 _LIMITS = {
     Phase.START: (30, 15),
     Phase.FIRST_KERNEL: (120, 30),
+    Phase.APPLICATION: (240, 60),
     Phase.LOAD: (60, 20),
+    Phase.DUMP: (240, 60),
     Phase.JUMP: (30, 10),
     Phase.SECOND_KERNEL: (120, 30),
+    Phase.RESTORE: (240, 60),
+    Phase.UPDATE: (240, 60),
+    Phase.CHECK: (240, 60),
     Phase.SHUTDOWN: (30, 10),
 }
 

@@ -7,6 +7,7 @@ import dataclasses
 import enum
 import os
 import platform
+import re
 from pathlib import Path
 
 from sku_build import board as boards
@@ -30,7 +31,9 @@ class Accelerator(enum.StrEnum):
 class VirtualMachine:
     """A machine to be started: its size (``memory_mib`` in MiB), what it boots, what it has.
 
-    ``share`` is a directory of the host that the guest may read.
+    ``share`` is a directory of the host that the guest may read. ``disk`` is a raw image; what the
+    guest writes to it is kept aside, over a kexec too, and is gone with QEMU. ``guest_port`` is a
+    TCP port of the guest that this machine, and nobody else, can reach through a free port.
     """
 
     machine: str
@@ -43,6 +46,8 @@ class VirtualMachine:
     cmdline: str
     devices: tuple[str, ...] = ()
     share: Path | None = None
+    disk: Path | None = None
+    guest_port: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -113,8 +118,26 @@ def command(vm: VirtualMachine, places: Places) -> list[str]:
         share = f"local,id={SHARE_TAG},path={_escaped(vm.share)},security_model=none,readonly=on"
         argv += ["-fsdev", share]
         argv += ["-device", f"virtio-9p-pci,fsdev={SHARE_TAG},mount_tag={SHARE_TAG}"]
+    if vm.disk is not None:
+        # Of one format always: QEMU would otherwise believe what the guest wrote to the image.
+        drive = f"if=none,id=root,format=raw,snapshot=on,file={_escaped(vm.disk)}"
+        argv += ["-drive", drive, "-device", "virtio-blk-pci,drive=root"]
+    if vm.guest_port is not None:
+        # Port 0 is a free one of QEMU's choice, so no other run can be in the way.
+        forward = f"hostfwd=tcp:127.0.0.1:0-:{vm.guest_port}"
+        argv += ["-netdev", f"user,id=net,restrict=on,{forward}"]
+        argv += ["-device", "virtio-net-pci,netdev=net,romfile="]
     argv += ["-kernel", os.fspath(vm.kernel), "-initrd", os.fspath(vm.initramfs)]
     return [*argv, "-append", vm.cmdline]
+
+
+def forwarded_port(usernet: str) -> int | None:
+    """Return the port of this machine in what QEMU's `info usernet` says, None without one.
+
+    A line is: protocol[HOST_FORWARD], descriptor, address, port, guest's address, its port, …
+    """
+    found = re.search(r"^\s*TCP\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)\s", usernet, re.MULTILINE)
+    return int(found[1]) if found else None
 
 
 def _escaped(path: Path) -> str:

@@ -15,11 +15,17 @@ from sku_build.lab.machine import PhaseTime
 
 FORMAT = 1
 
-_WARNING = 4  # KERN_WARNING; lower is worse
+WARNING = 4  # KERN_WARNING; lower is worse
 # mm/page_alloc.c up to 6.2, mm/mm_init.c later: "node %d deferred pages initialised in %ums"
 _DEFERRED = re.compile(r"node \d+ deferred pages initialised in (\d+)ms")
 # arch/arm64/kernel/smp.c
 _SECONDARY = re.compile(r"CPU\d+: Booted secondary processor")
+# kernel/locking/lockdep.c introduces itself with printk()s that have no level, so they get that of
+# a warning.
+_LOCKDEP = re.compile(
+    r"^(?:Lock dependency validator: |\.\.\. (?:MAX_LOCK|CLASSHASH|CHAINHASH)"
+    r"| memory used (?:by lock dependency|for stack traces)| per task-struct memory)"
+)
 
 
 class LogLine(msgspec.Struct, frozen=True):
@@ -160,7 +166,8 @@ def kernel_boot(
         warnings=[
             LogLine(line.level, line.us, line.text)
             for line in own
-            if line.level <= _WARNING and not any(known.search(line.text) for known in expected)
+            if line.level <= WARNING
+            and not any(known.search(line.text) for known in (_LOCKDEP, *expected))
         ],
         log=log,
     )

@@ -67,9 +67,10 @@ def image(extra: Mapping[str, Path | str] | None = None) -> RootImage:
     """Return the guest's root file system, made when this set of packages has none yet.
 
     ``extra`` adds files: the path in the guest, without a leading ``/``, to a file of this machine
-    (its mode is kept) or to a text. The image belongs to the cache, which keeps the three used
-    last: start the guest on a copy or a QEMU snapshot. Raises InfraError without network,
-    CheckError when a package cannot be used, UserError for an ``extra`` outside of the image.
+    (its mode is kept) or to a text, which may be run if it begins with ``#!``. The image belongs
+    to the cache, which keeps the three used last: start the guest on a copy or a QEMU snapshot.
+    Raises InfraError without network, CheckError when a package cannot be used, UserError for an
+    ``extra`` outside of the image.
     """
     found = closure.resolve(PACKAGES, suite=SUITE, architecture=ARCHITECTURE)
     added = dict(sorted((extra or {}).items()))
@@ -111,8 +112,12 @@ def remove_superseded(directory: Path, keep: int = _KEPT_IMAGES) -> None:
 def _fingerprints(extra: Mapping[str, Path | str]) -> Iterator[str]:
     for name, source in extra.items():
         data = source.encode() if isinstance(source, str) else source.read_bytes()
-        mode = 0o644 if isinstance(source, str) else stat.S_IMODE(source.stat().st_mode)
+        mode = _mode(source) if isinstance(source, str) else stat.S_IMODE(source.stat().st_mode)
         yield f"{name} {mode:o} {closure.digest(data)}"
+
+
+def _mode(text: str) -> int:
+    return 0o755 if text.startswith("#!") else 0o644
 
 
 def _build(found: Closure, extra: Mapping[str, Path | str], target: Path) -> None:
@@ -167,6 +172,7 @@ def furnish(root: Path, extra: Mapping[str, Path | str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(source, str):
             path.write_text(source)
+            path.chmod(_mode(source))
         else:
             shutil.copy(source, path)
 

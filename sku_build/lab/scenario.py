@@ -22,7 +22,7 @@ from sku_build.lab.results import BootResult, KernelBoot, KexecResult, MachineRe
 # sku-init powers off, rather than waits, when it finds that nobody is there.
 _LAB_OPTION = "sku.lab=poweroff"
 
-R = TypeVar("R", BootResult, KexecResult)
+R = TypeVar("R", bound=msgspec.Struct)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def boot(path: Path, *, board: Board, options: Options | None = None) -> BootRes
     Raises UserError for a bundle that cannot be booted there, PhaseTimeout and GuestFailed when
     the guest does not do what it should.
     """
-    run = _Run("boot", board, options or Options())
+    run = Run("boot", board, options or Options())
     first = bundle.load(path, board)
     with run.machine(first) as machine:
         with machine.phase(Phase.FIRST_KERNEL):
@@ -58,7 +58,7 @@ def boot(path: Path, *, board: Board, options: Options | None = None) -> BootRes
     return run.keep(
         BootResult(
             board=board.name,
-            machine=_record(machine),
+            machine=record(machine),
             kernel=run.kernel(init, lines, 1, since=0),
             phases=machine.phases,
             directory=str(run.directory),
@@ -73,7 +73,7 @@ def kexec(
 
     Raises as :func:`boot`, and CheckError when the guest's counter did not survive the jump.
     """
-    run = _Run("kexec", board, options or Options())
+    run = Run("kexec", board, options or Options())
     first = bundle.load(first_path, board)
     second = bundle.load(second_path, board)
     with run.machine(first, share=second.path) as machine:
@@ -96,7 +96,7 @@ def kexec(
     return run.keep(
         KexecResult(
             board=board.name,
-            machine=_record(machine),
+            machine=record(machine),
             first=run.kernel(init, lines, 1, since=0),
             second=run.kernel(next_init, next_lines, 2, since=jump.counter),
             load_ms=results.elapsed_ms(load.counter, loaded.counter, hz),
@@ -107,7 +107,7 @@ def kexec(
     )
 
 
-class _Run:
+class Run:
     """What the steps of one run share: its board, its options, and the directory it leaves."""
 
     def __init__(self, kind: str, board: Board, options: Options) -> None:
@@ -124,8 +124,15 @@ class _Run:
         """The directory for the result and the logs, made when it is needed first."""
         return rundir.create(self._kind, self.options.directory)
 
-    def machine(self, first: bundle.Bundle, *, share: Path | None = None) -> Machine:
-        """Return the board's machine with the bundle it boots first."""
+    def machine(
+        self,
+        first: bundle.Bundle,
+        *,
+        share: Path | None = None,
+        disk: Path | None = None,
+        guest_port: int | None = None,
+    ) -> Machine:
+        """Return the board's machine with the bundle it boots first, and what else it has."""
         vm = qemu.VirtualMachine(
             machine=self.part.machine,
             cpu=self.part.cpu,
@@ -137,6 +144,8 @@ class _Run:
             cmdline=self.cmdline(first),
             devices=tuple(self.part.devices),
             share=share,
+            disk=disk,
+            guest_port=guest_port,
         )
         return Machine(vm, self.directory, factor=self.options.timeout_factor)
 
@@ -146,7 +155,10 @@ class _Run:
 
     def started(self, machine: Machine, item: bundle.Bundle) -> guest.Init:
         """Wait until a kernel has come up, and see that it is the one of the bundle."""
-        init = machine.expect(guest.Init)
+        return self.check_release(machine.expect(guest.Init), item)
+
+    def check_release(self, init: guest.Init, item: bundle.Bundle) -> guest.Init:
+        """Return ``init``; raises CheckError when it is not the bundle's kernel that came up."""
         if item.release is not None and init.release != item.release:
             raise CheckError(
                 f"the guest runs {init.release}, and the bundle holds {item.release}",
@@ -186,7 +198,8 @@ def _patterns(board: Board, part: QemuPart) -> list[re.Pattern[str]]:
         ) from error
 
 
-def _record(machine: Machine) -> MachineRecord:
+def record(machine: Machine) -> MachineRecord:
+    """Return what is kept of a machine in a result."""
     vm = machine.vm
     return MachineRecord(
         qemu=machine.version,

@@ -71,3 +71,10 @@ def test_a_misspelt_key_gets_a_suggestion(toy: Path) -> None:
         board.load("toy")
     assert caught.value.hint is not None
     assert "cpus" in caught.value.hint
+
+
+def test_a_fragment_is_added_once_and_the_board_stays_as_it_is(toy: Path) -> None:
+    plain = board.load("toy")
+    more = board.with_fragments(plain, ["debug", "arm64", "debug"])
+    assert more.config.fragments == ["debug", "arm64"]
+    assert plain.config.fragments == []

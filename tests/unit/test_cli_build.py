@@ -27,11 +27,12 @@ class Called:
 class Planned:
     """As much of a plan as the command looks at."""
 
-    def __init__(self, llvm: bool, localversion: str) -> None:
+    def __init__(self, llvm: bool, localversion: str, fragments: tuple[str, ...]) -> None:
         self.board = type("Board", (), {"name": "qemu-virt"})
         self.tree = type("Tree", (), {"version": "6.1.9"})
         self.toolchain = type("Toolchain", (), {"name": "llvm" if llvm else "gcc"})
         self.localversion = localversion
+        self.fragments = fragments
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Called:
 
     def make(tree: object, board: object, **options: Any) -> Planned:
         called.plan = {"tree": tree, "board": board, **options}
-        return Planned(options["llvm"], options["localversion"])
+        return Planned(options["llvm"], options["localversion"], options["fragments"])
 
     def carry_out(planned: object, output: Path, *, strict: bool) -> Metadata:
         called.output = output
@@ -78,6 +79,7 @@ def test_series_and_no_series_contradict_each_other(called: Called) -> None:
 
 def test_options_reach_the_plan(called: Called) -> None:
     invoke("--llvm", "--no-ccache", "--jobs", "3", "--set", "CONFIG_A=y", "--localversion=-x")
+    assert called.plan["fragments"] == ()
     assert called.plan["llvm"] is True
     assert called.plan["ccache"] is False
     assert called.plan["jobs"] == 3
@@ -87,13 +89,17 @@ def test_options_reach_the_plan(called: Called) -> None:
 
 def test_variants_have_outputs_of_their_own(called: Called) -> None:
     outputs = set()
-    for args in ([], ["--llvm"], ["--localversion=-x"], ["--output", "there"]):
+    for args in (
+        *([], ["--llvm"], ["--localversion=-x"], ["--fragment", "debug"]),
+        ["--output", "there"],
+    ):
         invoke(*args)
         outputs.add(str(called.output))
     assert outputs == {
         "out/qemu-virt-6.1.9",
         "out/qemu-virt-6.1.9-llvm",
         "out/qemu-virt-6.1.9-x",
+        "out/qemu-virt-6.1.9-debug",
         "there",
     }
 

@@ -21,6 +21,7 @@ from sku_build.cli.build import build as command
 from sku_build.errors import CheckError, ExitCode, InfraError, UserError
 from sku_build.kconfig import Obstacle
 from sku_build.kconfig.model import ConfigReport
+from sku_build.kconfig.resolve import fragments_dir
 from sku_build.metadata import Metadata
 from sku_build.outcome import Applied
 from sku_build.plan import Plan
@@ -407,11 +408,15 @@ def test_a_path_in_the_image_is_found_and_placed(world: World) -> None:
         {},
         {"llvm": True, "localversion": "-next"},
         {"extra": ["CONFIG_A=y", 'CONFIG_B="two words"']},
+        {"fragments": ["more"]},
     ],
 )
 def test_the_reproducing_command_is_one_that_sku_build_takes(
     world: World, options: dict[str, Any]
 ) -> None:
+    more = fragments_dir() / "more.config.j2"
+    more.parent.mkdir(exist_ok=True)
+    more.write_text("CONFIG_MORE=y\n")
     argv = shlex.split(world.build(**options).reproduce)
     assert argv[:2] == ["sku", "build"]
     context: click.Context = command.make_context("build", argv[2:])
@@ -421,4 +426,5 @@ def test_the_reproducing_command_is_one_that_sku_build_takes(
     assert context.params["llvm"] is options.get("llvm", False)
     assert context.params["localversion"] == options.get("localversion", "")
     assert list(context.params["extra"]) == options.get("extra", [])
+    assert list(context.params["fragments"]) == options.get("fragments", [])
     assert context.params["output"] == world.output

@@ -83,3 +83,12 @@ def test_a_runtime_that_does_not_compile_says_the_first_error(world: Path) -> No
     (world / "data" / "runtime" / "sku-init.c").write_text("int a;\n#error no such thing\n")
     with pytest.raises(CheckError, match=r"sku-init\.c:2:2: error: #error no such thing"):
         initramfs.build_runtime(choose("arm64", ccache=False), world / "out")
+
+
+def test_all_programs_that_the_runtime_has_are_found_by_their_place(world: Path) -> None:
+    makefile = world / "data" / "runtime" / "Makefile"
+    makefile.write_text(
+        makefile.read_text() + "all: sku-init\n\tcp $(OUT)/sku-init $(OUT)/sku-agent\n"
+    )
+    found = initramfs.build_programs(choose("arm64", ccache=False), world / "out")
+    assert found == {"usr/lib/sku/sku-agent": world / "out" / "sku-agent"}

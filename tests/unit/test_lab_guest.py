@@ -98,3 +98,18 @@ def test_the_log_yields_deferred_times_secondary_cpus_and_warnings() -> None:
     assert boot.secondary_cpus == 1
     assert [line.text for line in boot.warnings] == ["cacheinfo: something is missing", "worse"]
     assert (boot.cpus, boot.cpus_possible) == (2, 4)
+
+
+def test_lockdeps_introduction_is_no_warning_and_its_findings_are() -> None:
+    texts = [
+        "Lock dependency validator: Copyright (c) 2006 Red Hat, Inc., Ingo Molnar",
+        *("... MAX_LOCKDEP_SUBCLASSES:  8", "... MAX_LOCK_DEPTH:          48"),
+        *("... CLASSHASH_SIZE:          4096", "... CHAINHASH_SIZE:          32768"),
+        " memory used by lock dependency info: 6493 kB",
+        " memory used for stack traces: 4224 kB",
+        " per task-struct memory footprint: 1920 bytes",
+        "WARNING: possible circular locking dependency detected",
+    ]
+    lines = [guest.Line(4, 0, number, text) for number, text in enumerate(texts)]
+    boot = results.kernel_boot(_init(), lines, since=0, log="")
+    assert [line.text for line in boot.warnings] == texts[-1:]

@@ -20,7 +20,7 @@ import pytest
 from sku_build import board as boards
 from sku_build.cli import lab as cli
 from sku_build.errors import CheckError, InfraError, PhaseTimeout, SkuError, UserError
-from sku_build.lab import GuestFailed, Options, boot, kexec, phases, qemu
+from sku_build.lab import GuestFailed, Options, boot, guest, kexec, phases, qemu
 from sku_build.lab.machine import Machine
 from sku_build.lab.phases import Phase
 from tests.unit import lab_fakes
@@ -273,16 +273,34 @@ def test_warnings_fail_the_command_when_asked_to(
     assert "something is wrong" in done.exception.message
 
 
-@pytest.fixture
-def talking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
-    """A machine in a phase, whose guest answers two commands about files."""
-    script = """
+_ANSWERS = """
 assert hear() == "put /sys/a 3 2 0"
 say(event="put", counter=1)
 assert hear() == "get /sys/a"
 say(event="content", text="a\\u00ff\\n")
 time.sleep(60)
 """
+_SHELL = """
+assert hear() == "run true"
+say(event="ran", status=0, output="fine\\n", counter=7)
+assert hear() == "run false"
+say(event="ran", status=1, output="one\\ntwo\\n", counter=8)
+assert hear() == "run sleep 1"
+assert hear() == "get /sys/a"
+say(event="ran", status=137, output="", counter=9)
+say(event="content", text="meanwhile")
+assert hear() == "run jump"
+init(release="next")
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def talking(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Machine]:
+    """A machine in a phase, whose guest answers commands: two about files, unless told others."""
+    script = getattr(request, "param", _ANSWERS)
     lab_fakes.install_qemu(tmp_path, monkeypatch, script)
     vm = qemu.VirtualMachine(
         machine="virt",
@@ -301,6 +319,26 @@ time.sleep(60)
 def test_files_of_the_guest_are_written_and_read(talking: Machine) -> None:
     talking.put("/sys/a", "3 2 0")
     assert talking.get("/sys/a") == "a\xff\n"
+
+
+@pytest.mark.parametrize("talking", [_SHELL], indirect=True)
+def test_commands_of_the_guests_shell_are_run_and_waited_for(talking: Machine) -> None:
+    assert talking.run("true") == guest.Ran(status=0, output="fine\n", counter=7)
+    with pytest.raises(GuestFailed, match="`false` ended with status 1") as raised:
+        talking.run("false")
+    assert "two" in raised.value.message
+    talking.begin("sleep 1")
+    # The end of a command is kept for who waits for it, whatever is asked for meanwhile.
+    assert talking.get("/sys/a") == "meanwhile"
+    assert talking.expect(guest.Init, guest.Ran) == guest.Ran(status=137, output="", counter=9)
+    talking.begin("jump")
+    assert isinstance(talking.expect(guest.Init, guest.Ran), guest.Init)
+
+
+@pytest.mark.parametrize("command", ["", "true\npoweroff"])
+def test_a_shell_command_is_one_line(talking: Machine, command: str) -> None:
+    with pytest.raises(ValueError, match="cannot be told"):
+        talking.run(command)
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,29 @@ def test_the_boards_devices_are_added() -> None:
     assert "virtio-rng-pci" in _values(argv, "-device")
 
 
+def test_a_disk_is_left_as_it_is_and_only_this_machine_reaches_the_guests_port() -> None:
+    argv = qemu.command(dataclasses.replace(_VM, disk=Path("/d,1"), guest_port=6379), _PLACES)
+    (drive,) = _values(argv, "-drive")
+    assert "snapshot=on" in drive
+    assert "format=raw" in drive
+    assert drive.endswith("file=/d,,1")
+    (network,) = _values(argv, "-netdev")
+    assert "restrict=on" in network
+    assert "hostfwd=tcp:127.0.0.1:0-:6379" in network
+    plain = qemu.command(_VM, _PLACES)
+    assert _values(plain, "-drive") == _values(plain, "-netdev") == []
+
+
+def test_the_port_that_qemu_chose_is_read_from_what_it_says() -> None:
+    said = (
+        "Hub -1 (net):\r\n"
+        "  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\r\n"
+        "  TCP[HOST_FORWARD]  12       127.0.0.1 40123       10.0.2.15  6379     0     0\r\n"
+    )
+    assert qemu.forwarded_port(said) == 40123
+    assert qemu.forwarded_port("Hub -1 (net):\r\n") is None
+
+
 def test_a_board_without_a_qemu_part_cannot_be_booted() -> None:
     with pytest.raises(UserError, match=r"no \[qemu\] part"):
         qemu.qemu_part(msgspec.structs.replace(BOARD, qemu=None))

@@ -94,6 +94,8 @@ def test_image_holds_the_packages_the_accounts_and_the_added_files(
     root, image = tmp_path / "root", tmp_path / "image"
     rootfs.unpack([base(tmp_path)], root)
     rootfs.furnish(root, {"usr/sbin/init": "#!/bin/sh\n", "etc/debian_version": "14\n"})
+    assert os.access(root / "usr/sbin/init", os.X_OK)
+    assert (root / "etc/debian_version").stat().st_mode & 0o777 == 0o644
     assert "redis:x:101:101:" in (root / "etc/passwd").read_text()
     assert ":*:" not in (root / "etc/passwd").read_text()
     assert not (root / "usr/share/doc").exists()

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Drills: an update that goes wrong on purpose, and what must be as before afterwards.
+
+They run in a guest that :func:`sku_build.lab.update.service` has started, one after the other:
+whatever a drill leaves behind would show in the next one.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+
+import msgspec
+
+from sku_build.lab import application, results
+from sku_build.lab import update_result as outcome
+from sku_build.lab.application import Census
+from sku_build.lab.phases import Phase
+from sku_build.lab.update import Service
+
+# What the runtime goes through before the point of no return, and in which of it CRIU runs.
+PHASES = ("check", "load", "silence", "detach", "dump", "seal", "jump")
+WITH_CRIU = ("detach", "dump")
+_POLL_S = 0.1
+_PATIENCE = 100  # polls: who undoes may still be busy when the update has ended
+
+# Each prints something only when there is something left; {pid} is the application.
+_LEFTOVERS = {
+    "a table of packet filters": "nft list tables",
+    "a loaded kernel": "grep -v '^0$' /sys/kernel/kexec_loaded",
+    "a stopped thread": "grep -l '^State:.[tT]' /proc/{pid}/task/*/status",
+    "a process of the update": "pgrep -a -x 'criu|skuctl'",
+    "a wish for pids": "cat /proc/sys/kernel/pid_reserve_next 2>/dev/null | grep .",
+}
+
+
+def leftovers(service: Service) -> list[str]:
+    """Return what an update has left in the guest, none of which may stay after an undone one."""
+    found = []
+    for what, command in _LEFTOVERS.items():
+        said = service.machine.run(command.format(pid=service.pid), check=False).output.strip()
+        if said:
+            found.append(f"{what} is left: {said}")
+    return found
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """A fault: when an update holds before ``phase``, the guest's shell does ``action``.
+
+    ``$UPDATE`` is the process of the update there.
+    """
+
+    phase: str
+    action: str
+
+
+def kill_update(phase: str) -> Fault:
+    """Return the fault that the update itself is killed outright."""
+    return Fault(phase, "kill -9 $UPDATE")
+
+
+def kill_criu(phase: str) -> Fault:
+    """Return the fault that CRIU is killed outright; ``phase`` is one of :data:`WITH_CRIU`."""
+    return Fault(phase, "pkill -9 -x criu")
+
+
+# Only the next kernel finds out: it has no CRIU.
+NO_RESTORE = Fault("jump", "mv /usr/sbin/criu /usr/sbin/criu.away; sync")
+
+
+class Drilled(msgspec.Struct, frozen=True, kw_only=True):
+    """How a drill ended: the update's exit status and last words, and what is not as before."""
+
+    status: int
+    output: str
+    wrong: list[str]
+
+
+def drill(service: Service, before: Census, command: str) -> Drilled:
+    """Run an update that must not get to its jump, while the client sends.
+
+    ``command`` is the update's, as :meth:`Service.command` or :func:`with_fault` gives it. Raises
+    GuestFailed when another kernel comes up.
+    """
+    machine = service.machine
+    with machine.phase(Phase.UPDATE):
+        known = len(machine.kernel_log())
+        service.client.start()
+        ran = machine.run(command, check=False)
+        found = leftovers(service)
+        for _ in range(_PATIENCE):
+            if not found:
+                break
+            time.sleep(_POLL_S)
+            found = leftovers(service)
+        seen = service.client.stop(service.seconds)
+        said = machine.kernel_log()[known:]
+    told = [line.text for line in said if line.facility == 0 and line.level <= results.WARNING]
+    after = service.census()
+    wrong = [*found, *outcome.broken_promises(before, after, seen, told)]
+    return Drilled(status=ran.status, output=ran.output, wrong=wrong)
+
+
+def with_fault(service: Service, fault: Fault) -> str:
+    """Return the command of an update that meets with ``fault``."""
+    update = service.command("--pause-before", fault.phase)
+    return application.script("drill", fault.phase, shlex.quote(fault.action), update)

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""An update under redis: nothing is lost, whatever way it goes, and nothing when it goes wrong."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sku_build import image, layout
+from sku_build import series as patch_series
+from sku_build.board import Board
+from sku_build.errors import ExitCode, SkuError
+from sku_build.lab import Options, Way, application, bundle, drill, guest, update
+from sku_build.lab.application import Census
+from sku_build.lab.drill import NO_RESTORE, Fault
+from sku_build.lab.drill import drill as drilled
+from sku_build.lab.phases import Phase
+from sku_build.lab.update import Load, Service
+from sku_build.tree import Tree
+
+pytestmark = pytest.mark.lab
+
+_ROLLED_BACK = {ExitCode.ROLLED_BACK, ExitCode.TIMED_OUT}
+_KILLED = 128 + 9
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _runtime() -> None:
+    """Skip all of this as long as the runtime is not there to do it."""
+    try:
+        application.root_image()
+    except SkuError as error:
+        if "the runtime has no" not in error.message:
+            raise
+        pytest.skip(error.message)
+
+
+@pytest.fixture(scope="session")
+def plain_bundle(linux_6_1: Tree, qemu_virt: Board) -> Path:
+    """The kernel that the ordinary way is gone with: none of our series but deferred_init."""
+    output = layout.cache_dir("test-bundles") / "plain"
+    series = patch_series.resolve(["deferred_init"])
+    image.build(linux_6_1, qemu_virt, series=series, output=output, localversion="-plain")
+    return output
+
+
+def test_an_update_loses_nothing_and_copies_next_to_nothing(
+    first_bundle: Path, next_bundle: Path, plain_bundle: Path, qemu_virt: Board
+) -> None:
+    result = update.update(
+        first_bundle,
+        next_bundle,
+        board=qemu_virt,
+        load=Load(data_mib=256),
+        ways=list(Way),
+        plain_path=plain_bundle,
+    )
+    ours, ordinary = result.ways
+    assert ours.broken == ordinary.broken == []
+    assert ours.first.release != ours.second.release
+    assert ours.copied_kib < 0.05 * ours.anonymous_kib
+    assert ordinary.copied_kib > 0.9 * ordinary.anonymous_kib
+    assert ours.traffic.requests > 0
+
+
+def test_huge_pages_stay_huge(first_bundle: Path, next_bundle: Path, qemu_virt: Board) -> None:
+    load = Load(data_mib=128, huge=True)
+    result = update.update(first_bundle, next_bundle, board=qemu_virt, load=load)
+    (ours,) = result.ways
+    assert ours.broken == []
+    assert ours.report is not None
+    assert ours.report.huge << 2 > 0.8 * ours.huge_kib > 0
+
+
+@pytest.fixture(scope="module")
+def served(
+    first_bundle: Path,
+    next_bundle: Path,
+    qemu_virt: Board,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Service, Census]]:
+    """A guest whose updates go wrong, one after the other, and what it is to be after each."""
+    load = Load(data_mib=64)
+    directory = tmp_path_factory.mktemp("drills")
+    run = update.prepared(qemu_virt, load, Options(directory=directory))
+    bundles = (bundle.load(path, qemu_virt) for path in (first_bundle, next_bundle))
+    with update.service(run, *bundles, load) as (service, _):
+        with service.machine.phase(Phase.LOAD):
+            service.mount()
+        yield service, service.census()
+        with service.machine.phase(Phase.SHUTDOWN):
+            service.machine.power_off()
+
+
+@pytest.mark.parametrize("phase", drill.PHASES)
+def test_an_update_that_is_killed_leaves_everything_as_it_was(
+    served: tuple[Service, Census], phase: str
+) -> None:
+    service, before = served
+    done = drilled(service, before, drill.with_fault(service, drill.kill_update(phase)))
+    assert (done.status, done.wrong) == (_KILLED, []), done.output
+
+
+@pytest.mark.parametrize("phase", drill.WITH_CRIU)
+def test_an_update_whose_criu_is_killed_is_undone(
+    served: tuple[Service, Census], phase: str
+) -> None:
+    service, before = served
+    done = drilled(service, before, drill.with_fault(service, drill.kill_criu(phase)))
+    assert done.status in _ROLLED_BACK, done.output
+    assert done.wrong == []
+
+
+def test_an_update_that_takes_too_long_is_undone(served: tuple[Service, Census]) -> None:
+    service, before = served
+    command = service.command("--pause-before", "seal", "--timeout", "5")
+    done = drilled(service, before, command)
+    assert (done.status, done.wrong) == (ExitCode.TIMED_OUT, []), done.output
+
+
+def test_an_image_that_is_none_ends_the_update_before_it_begins(
+    served: tuple[Service, Census],
+) -> None:
+    service, before = served
+    with service.machine.phase(Phase.LOAD):
+        service.machine.run("head -c 1000000 /bundle/Image | tr 'A' 'B' >/run/Image")
+    command = service.command().replace("/bundle/Image", "/run/Image")
+    done = drilled(service, before, command)
+    assert done.status in {ExitCode.USER, ExitCode.CHECK, *_ROLLED_BACK}, done.output
+    assert done.wrong == []
+
+
+def test_a_next_kernel_that_takes_nothing_over_is_refused(served: tuple[Service, Census]) -> None:
+    service, before = served
+    done = drilled(service, before, service.command().replace("kho=on", "kho=off"))
+    assert done.status in {ExitCode.USER, ExitCode.CHECK, *_ROLLED_BACK}, done.output
+    assert done.wrong == []
+
+
+def test_data_can_be_had_from_a_next_kernel_that_cannot_restore(
+    first_bundle: Path, next_bundle: Path, qemu_virt: Board, tmp_path: Path
+) -> None:
+    load = Load(data_mib=64)
+    run = update.prepared(qemu_virt, load, Options(directory=tmp_path))
+    first, second = (bundle.load(path, qemu_virt) for path in (first_bundle, next_bundle))
+    with update.service(run, first, second, load) as (service, _):
+        machine = service.machine
+        with machine.phase(Phase.UPDATE):
+            service.mount()
+            machine.begin(drill.with_fault(service, NO_RESTORE))
+            machine.expect(guest.Init)
+        with machine.phase(Phase.CHECK):
+            assert "criu" in machine.get(update.FAILED)
+            machine.run("skuctl rescue --output /root/rescued")
+            found = machine.run("cat /root/rescued/* | grep -a -o 'value:[0-9]*' | sort -u | wc -l")
+        with machine.phase(Phase.SHUTDOWN):
+            machine.power_off()
+    assert int(found.output) >= 0.99 * application.keys_in(load.data_mib)
+
+
+def test_a_fault_is_met_in_the_guests_shell(served: tuple[Service, Census]) -> None:
+    """The drill itself: an update that never gets to the phase is told apart."""
+    service, before = served
+    fault = Fault("jump", "true")
+    command = application.script("drill", fault.phase, shlex.quote(fault.action), "false")
+    assert drilled(service, before, command).status == 125
+
+
+def test_a_bundle_without_our_series_is_refused_as_the_first(
+    plain_bundle: Path, next_bundle: Path, qemu_virt: Board, tmp_path: Path
+) -> None:
+    with pytest.raises(SkuError, match="pin_mem"):
+        update.update(
+            plain_bundle,
+            next_bundle,
+            board=qemu_virt,
+            load=Load(data_mib=16),
+            options=Options(directory=tmp_path),
+        )
