@@ -11,6 +11,7 @@ from sku_build import apply, git, series, tree
 from sku_build.errors import UserError
 from sku_build.outcome import Outcome, PatchOutcome
 from sku_build.tree import Tree
+from tests.tree.lines import LINES, those_for
 from tests.unit import patch_repo
 from tests.unit.patch_repo import Repo, attempt
 
@@ -148,20 +149,12 @@ def test_a_conflict_shows_both_sides_and_that_there_is_no_history(
     assert found.upstream == "unknown: the tree has no history to search"
 
 
-def is_for(item: series.Series, on: Tree) -> bool:
-    try:
-        series.select(item, on.kernel)
-    except UserError:
-        return False
-    return True
-
-
-@pytest.mark.parametrize("line", ["5.10", "6.1", "6.12", "7.3"])
+@pytest.mark.parametrize("line", LINES)
 @pytest.mark.parametrize("name", [*series.names(), "all of them"])
 def test_every_series_goes_on_every_line_it_is_for(name: str, line: str) -> None:
     on = tree.ensure(line)
     names = [name] if name in series.names() else series.names()
-    wanted = [item for item in series.resolve(names) if is_for(item, on)]
+    wanted = those_for(on, names)
     if not wanted:
         with pytest.raises(UserError, match=f"has no patch for kernel {line}"):
             apply.apply_series(on, series.resolve(names), branch=None)
@@ -172,5 +165,6 @@ def test_every_series_goes_on_every_line_it_is_for(name: str, line: str) -> None
 
 
 def test_no_series_is_for_no_line() -> None:
-    lines = [tree.ensure(line) for line in ("5.10", "6.1", "6.12", "7.3")]
-    assert all(any(is_for(item, on) for on in lines) for item in map(series.load, series.names()))
+    trees = [tree.ensure(line) for line in LINES]
+    found = {item.name for on in trees for item in those_for(on, series.names())}
+    assert found == set(series.names())
