@@ -29,7 +29,17 @@ static inline void close_directory(DIR **directory)
 	errno = kept;
 }
 
+static inline void close_file(FILE **file)
+{
+	int kept = errno;
+
+	if (*file)
+		fclose(*file);
+	errno = kept;
+}
+
 #define _cleanup_close_ _cleanup_(close_fd)
 #define _cleanup_closedir_ _cleanup_(close_directory)
+#define _cleanup_file_ _cleanup_(close_file)
 
 #endif

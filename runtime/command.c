@@ -15,6 +15,7 @@ static const struct {
 	{ "load", VERB_LOAD },
 	{ "poweroff", VERB_POWEROFF },
 	{ "put", VERB_PUT },
+	{ "run", VERB_RUN },
 };
 
 /* Cut the next word off *rest; an empty one means that there is none. */
@@ -86,11 +87,14 @@ const char *command_parse(char *line, struct command *command)
 			return parse_load(rest, command);
 		case VERB_PUT:
 			return parse_put(rest, command);
+		case VERB_RUN:
+			command->text = rest;
+			return *rest ? NULL : "run takes a command for the shell";
 		case VERB_JUMP:
 		case VERB_KMSG:
 		case VERB_POWEROFF:
 			return *rest ? "this command takes no arguments" : NULL;
 		}
 	}
-	return "unknown command; known are get, jump, kmsg, load, poweroff and put";
+	return "unknown command; known are get, jump, kmsg, load, poweroff, put and run";
 }

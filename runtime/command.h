@@ -10,6 +10,7 @@ enum verb {
 	VERB_LOAD,
 	VERB_POWEROFF,
 	VERB_PUT,
+	VERB_RUN,
 };
 
 struct command {
@@ -18,7 +19,7 @@ struct command {
 	const char *initrd;
 	const char *cmdline; /* load: the rest of the line, as it came */
 	const char *path;    /* get, put: absolute */
-	const char *text;    /* put: the rest of the line, as it came */
+	const char *text;    /* put, run: the rest of the line, as it came */
 };
 
 const char *command_parse(char *line, struct command *command);

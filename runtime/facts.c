@@ -53,6 +53,35 @@ void facts_gather(struct facts *facts)
 	facts->uptime_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
+/*
+ * Copy the value of the last word @name=VALUE of a command line, which is the one that counts.
+ * Return false when there is none or it does not fit.
+ */
+bool cmdline_value(const char *cmdline, const char *name, char *value, size_t size)
+{
+	size_t name_size = strlen(name);
+	const char *found = NULL;
+	size_t found_size = 0;
+	const char *at = cmdline;
+	size_t word;
+
+	for (;; at += word) {
+		at += strspn(at, " \n");
+		word = strcspn(at, " \n");
+		if (!word)
+			break;
+		if (word > name_size && !strncmp(at, name, name_size) && at[name_size] == '=') {
+			found = at + name_size + 1;
+			found_size = word - name_size - 1;
+		}
+	}
+	if (!found || found_size >= size)
+		return false;
+	memcpy(value, found, found_size);
+	value[found_size] = '\0';
+	return true;
+}
+
 /* Return whether the kernel's command line has the word @name=@value. */
 bool facts_option(const struct facts *facts, const char *name, const char *value)
 {

@@ -4,6 +4,7 @@
 #define SKU_FACTS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/utsname.h>
 
@@ -18,6 +19,7 @@ struct facts {
 };
 
 void facts_gather(struct facts *facts);
+bool cmdline_value(const char *cmdline, const char *name, char *value, size_t size);
 bool facts_option(const struct facts *facts, const char *name, const char *value);
 
 #endif

@@ -77,6 +77,34 @@ void json_begin(struct json *json, int fd)
 	put(json, "{", 1);
 }
 
+/* Begin a member that is a list of objects; each is between json_item() and json_item_end(). */
+void json_list(struct json *json, const char *key)
+{
+	put_key(json, key);
+	put(json, "[", 1);
+	json->more = false;
+}
+
+void json_item(struct json *json)
+{
+	if (json->more)
+		put(json, ",", 1);
+	put(json, "{", 1);
+	json->more = false;
+}
+
+void json_item_end(struct json *json)
+{
+	put(json, "}", 1);
+	json->more = true;
+}
+
+void json_list_end(struct json *json)
+{
+	put(json, "]", 1);
+	json->more = true;
+}
+
 /* Add a member whose value is the NUL-terminated string @value. */
 void json_string(struct json *json, const char *key, const char *value)
 {

@@ -22,6 +22,10 @@ void json_begin(struct json *json, int fd);
 void json_string(struct json *json, const char *key, const char *value);
 void json_text(struct json *json, const char *key, const char *value, size_t size);
 void json_number(struct json *json, const char *key, uint64_t value);
+void json_list(struct json *json, const char *key);
+void json_item(struct json *json);
+void json_item_end(struct json *json);
+void json_list_end(struct json *json);
 int json_end(struct json *json);
 
 #endif

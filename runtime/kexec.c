@@ -3,8 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/kexec.h>
 #include <linux/reboot.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -35,14 +38,12 @@ static int mount_share(struct problem *problem)
 	return 0;
 }
 
-static int open_shared(int directory, const char *name, struct problem *problem)
+static int open_given(const char *path, struct problem *problem)
 {
-	int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0)
-		return problem_set(problem, errno, "the file must be in the second bundle",
-				   "cannot open " SHARE_PATH "/%s", name);
-	return fd;
+	return fd < 0 ? problem_set(problem, errno, "give the next kernel's file",
+				    "cannot open %s", path) : fd;
 }
 
 static const char *load_hint(int error)
@@ -67,31 +68,48 @@ static const char *load_hint(int error)
 }
 
 /*
- * Load the next kernel from the shared directory. kexec_file_load(2) reads both files itself, and
- * works on 9p as on any regular file. Return 0 or a negative errno, with @problem set.
+ * Load the next kernel with kexec_file_load(2), which reads both files itself, on 9p as well as on
+ * a disk. Return 0 or a negative errno, with @problem set.
  */
-int kexec_load_from_share(const char *image, const char *initrd, const char *cmdline,
-			  struct problem *problem)
+int kexec_load_files(const char *image, const char *initrd, const char *cmdline,
+		     struct problem *problem)
 {
-	_cleanup_close_ int directory = -1;
-	_cleanup_close_ int kernel = -1;
-	_cleanup_close_ int initramfs = -1;
-	int r = mount_share(problem);
+	_cleanup_close_ int kernel = open_given(image, problem);
+	_cleanup_close_ int initramfs = kernel < 0 ? -1 : open_given(initrd, problem);
 
-	if (r < 0)
-		return r;
-	directory = open(SHARE_PATH, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (directory < 0)
-		return problem_set(problem, errno, NULL, "cannot open " SHARE_PATH);
-	kernel = open_shared(directory, image, problem);
 	if (kernel < 0)
 		return kernel;
-	initramfs = open_shared(directory, initrd, problem);
 	if (initramfs < 0)
 		return initramfs;
 	if (syscall(SYS_kexec_file_load, kernel, initramfs, strlen(cmdline) + 1, cmdline, 0UL) < 0)
 		return problem_set(problem, errno, load_hint(errno),
-				   "kexec_file_load of " SHARE_PATH "/%s with %s", image, initrd);
+				   "kexec_file_load of %s with %s", image, initrd);
+	return 0;
+}
+
+/* Load the next kernel from the directory that the lab shares: file names in it. */
+int kexec_load_from_share(const char *image, const char *initrd, const char *cmdline,
+			  struct problem *problem)
+{
+	char image_path[sizeof(SHARE_PATH) + 1 + NAME_MAX];
+	char initrd_path[sizeof(image_path)];
+	int r = mount_share(problem);
+
+	if (r < 0)
+		return r;
+	if (snprintf(image_path, sizeof(image_path), SHARE_PATH "/%s", image) >=
+		    (int)sizeof(image_path) ||
+	    snprintf(initrd_path, sizeof(initrd_path), SHARE_PATH "/%s", initrd) >=
+		    (int)sizeof(initrd_path))
+		return problem_set(problem, ENAMETOOLONG, NULL, "cannot load %.64s", image);
+	return kexec_load_files(image_path, initrd_path, cmdline, problem);
+}
+
+/* Forget the loaded kernel; none is fine as well. */
+int kexec_unload(struct problem *problem)
+{
+	if (syscall(SYS_kexec_file_load, -1, -1, 0UL, NULL, KEXEC_FILE_UNLOAD) < 0)
+		return problem_set(problem, errno, NULL, "cannot unload the next kernel");
 	return 0;
 }
 

@@ -5,8 +5,11 @@
 
 #include "problem.h"
 
+int kexec_load_files(const char *image, const char *initrd, const char *cmdline,
+		     struct problem *problem);
 int kexec_load_from_share(const char *image, const char *initrd, const char *cmdline,
 			  struct problem *problem);
+int kexec_unload(struct problem *problem);
 int kexec_jump(struct problem *problem);
 
 #endif

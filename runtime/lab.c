@@ -80,8 +80,8 @@ static void finish(struct json *json, const char *event)
 	int r = json_end(json);
 
 	if (r < 0)
-		dprintf(STDERR_FILENO, "sku-init: cannot write %s to the lab's port: %s\n", event,
-			strerror(-r));
+		dprintf(STDERR_FILENO, "%s: cannot write %s to the lab's port: %s\n", problem_program,
+			event, strerror(-r));
 }
 
 /* Report that sku-init runs since @counter, and on what. */
@@ -136,8 +136,22 @@ void lab_report_content(struct lab *lab, const char *text, size_t size)
 
 	json_begin(&json, lab->fd);
 	json_string(&json, "event", "content");
+	json_number(&json, "counter", counter_now());
 	json_text(&json, "text", text, size);
 	finish(&json, "content");
+}
+
+/* Report that a command of the shell ended with @status, and what it said last. */
+void lab_report_ran(struct lab *lab, int status, const char *output, size_t size)
+{
+	struct json json;
+
+	json_begin(&json, lab->fd);
+	json_string(&json, "event", "ran");
+	json_number(&json, "counter", counter_now());
+	json_number(&json, "status", (uint64_t)status);
+	json_text(&json, "output", output, size);
+	finish(&json, "ran");
 }
 
 static void report_record(struct lab *lab, const struct kmsg_record *record)

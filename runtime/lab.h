@@ -21,6 +21,7 @@ void lab_report_init(struct lab *lab, const struct facts *facts, uint64_t counte
 void lab_report_stamp(struct lab *lab, const char *event, uint64_t counter);
 void lab_report_problem(struct lab *lab, const struct problem *problem);
 void lab_report_content(struct lab *lab, const char *text, size_t size);
+void lab_report_ran(struct lab *lab, int status, const char *output, size_t size);
 int lab_report_kmsg(struct lab *lab, struct problem *problem);
 
 #endif

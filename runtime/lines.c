@@ -13,6 +13,12 @@ static void drop_given(struct lines *lines)
 	lines->given = 0;
 }
 
+/* Return whether lines_read() has a line to return without reading. */
+bool lines_ready(const struct lines *lines)
+{
+	return memchr(lines->buffer + lines->given, '\n', lines->used - lines->given);
+}
+
 /*
  * Wait for the next line from @fd; *@line, without the newline, stays valid until the next call.
  * Return 1; 0 at the end of the file; -E2BIG for a line that did not fit, which is dropped whole;

@@ -16,6 +16,7 @@ struct lines {
 	char buffer[LINE_MAX_SIZE];
 };
 
+bool lines_ready(const struct lines *lines);
 int lines_read(struct lines *lines, int fd, char **line);
 
 #endif

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+const char *problem_program = "sku-init";
+
 /*
  * Describe a failure: @format names what was tried on which object, @error is an errno or 0, @hint
  * says what to do. Return the negative errno (-EINVAL for 0), for the caller to pass on.
@@ -30,7 +32,7 @@ int problem_set(struct problem *problem, int error, const char *hint, const char
 /* Print a problem on the console. */
 void problem_print(const struct problem *problem)
 {
-	dprintf(STDERR_FILENO, "sku-init: %s\n", problem->text);
+	dprintf(STDERR_FILENO, "%s: %s\n", problem_program, problem->text);
 	if (problem->hint)
-		dprintf(STDERR_FILENO, "sku-init: what to do: %s\n", problem->hint);
+		dprintf(STDERR_FILENO, "%s: what to do: %s\n", problem_program, problem->hint);
 }

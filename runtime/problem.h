@@ -9,6 +9,9 @@ struct problem {
 	char text[256];
 };
 
+/* What a problem that is printed begins with. */
+extern const char *problem_program;
+
 int problem_set(struct problem *problem, int error, const char *hint, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 void problem_print(const struct problem *problem);

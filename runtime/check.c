@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "child.h"
+#include "cleanup.h"
+#include "facts.h"
+#include "image.h"
+#include "pin.h"
+#include "tasks.h"
+#include "undo.h"
+
+#define CRIU_TIMEOUT_MS 30000
+
+static struct problem *found(struct check *check, const char *what)
+{
+	static struct problem dropped;
+
+	if (check->count == CHECK_FINDINGS_MAX)
+		return &dropped;
+	check->findings[check->count].what = what;
+	return &check->findings[check->count++].problem;
+}
+
+static bool reads(const char *path, const char *wanted)
+{
+	_cleanup_file_ FILE *file = fopen(path, "re");
+	char text[64] = "";
+
+	if (!file || !fgets(text, sizeof(text), file))
+		return false;
+	text[strcspn(text, "\n")] = '\0';
+	return !strcmp(text, wanted);
+}
+
+static void check_criu(struct check *check)
+{
+	static const char *const argv[] = { "criu", "check", NULL };
+	_cleanup_buffer_ struct buffer said = { 0 };
+	struct problem problem;
+	int r;
+
+	if (access(CRIU_PLUGIN_DIRECTORY "/sku.so", R_OK) < 0)
+		problem_set(found(check, "plug-in"), errno, "install it there",
+			    "cannot read " CRIU_PLUGIN_DIRECTORY "/sku.so");
+	/* Run before the freeze also because it fills the caches that the dump then finds warm. */
+	r = child_run(argv, &said, CRIU_TIMEOUT_MS, &problem);
+	if (r < 0)
+		*found(check, "criu") = problem;
+	else if (r > 0)
+		problem_set(found(check, "criu"), 0, "build the kernel with the fragment checkpoint",
+			    "criu check is not content: %.*s", said.used > 160 ? 160 : (int)said.used,
+			    said.data ? said.data : "");
+}
+
+/* Check the running kernel and what is installed. */
+void check_machine(const struct update_options *options, struct check *check)
+{
+	int device = open(PIN_DEVICE, O_RDWR | O_CLOEXEC);
+
+	if (geteuid() != 0)
+		problem_set(found(check, "rights"), EPERM, "run it as root", "cannot update");
+	if (device < 0)
+		problem_set(found(check, "pin_mem"), errno,
+			    "build the kernel with the series pin_mem and boot it with kho=on",
+			    "cannot open " PIN_DEVICE);
+	else
+		close(device);
+	if (reads("/proc/sys/kernel/kexec_load_disabled", "1"))
+		problem_set(found(check, "kexec"), 0,
+			    "boot with kernel.kexec_load_disabled=0: it cannot be taken back",
+			    "kexec is switched off (kernel.kexec_load_disabled)");
+	if (reads("/sys/kernel/kexec_loaded", "1"))
+		problem_set(found(check, "kexec"), 0, "unload it: kexec -u",
+			    "a kernel is loaded already, and not by an update");
+	if (!options->no_pid_reserve && access(PID_RESERVE_NEXT, W_OK) < 0)
+		problem_set(found(check, "pid_reserve"), errno,
+			    "build the kernel with the series pid_reserve; --no-pid-reserve goes on "
+			    "without, and takes the risk that a number is taken",
+			    "cannot write " PID_RESERVE_NEXT);
+	check_criu(check);
+}
+
+/* The next kernel keeps nothing unless it is told to; an earlier word is overridden by a later. */
+static bool keeps(const char *cmdline)
+{
+	char value[8];
+
+	return cmdline_value(cmdline, "kho", value, sizeof(value)) &&
+	       (!strcmp(value, "on") || !strcmp(value, "1") || !strcmp(value, "y"));
+}
+
+/* Check the next kernel. */
+void check_next(const struct update_options *options, struct check *check)
+{
+	struct problem problem;
+
+	if (image_check(options->image, &problem) < 0)
+		*found(check, "image") = problem;
+	if (access(options->initrd, R_OK) < 0)
+		problem_set(found(check, "initrd"), errno, "give the next kernel's initramfs",
+			    "cannot read %s", options->initrd);
+	if (!keeps(options->cmdline))
+		problem_set(found(check, "cmdline"), 0, "add kho=on",
+			    "the next kernel's command line does not have kho=on: it would keep "
+			    "nothing");
+}
+
+/* A session leader that is not kept could not be made again: its number is all there would be. */
+static void check_session(const struct tasks *tasks, pid_t pid, struct check *check)
+{
+	pid_t leader = getsid(pid);
+
+	for (size_t i = 0; i < tasks->count; i++)
+		if (tasks->pids[i] == leader)
+			return;
+	problem_set(found(check, "session"), 0, "start it with setsid(1) or as a service",
+		    "process %d belongs to the session of %d, which is not part of it", pid, leader);
+}
+
+/* Check the application. */
+void check_application(const struct update_options *options, struct check *check)
+{
+	_cleanup_tasks_ struct tasks tasks = { 0 };
+	struct problem problem;
+
+	if (tasks_gather(options->pid, &tasks, &problem) < 0) {
+		*found(check, "application") = problem;
+		return;
+	}
+	for (size_t i = 0; i < tasks.count; i++) {
+		int state = tasks_state(tasks.pids[i]);
+
+		if (state == 'T' || state == 't')
+			problem_set(found(check, "application"), 0, "let it run first (kill -CONT)",
+				    "process %d is stopped or traced", tasks.pids[i]);
+	}
+	check_session(&tasks, options->pid, check);
+}

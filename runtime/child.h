@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Other programs, run without a shell. */
+#ifndef SKU_CHILD_H
+#define SKU_CHILD_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "buffer.h"
+#include "problem.h"
+
+pid_t child_start(const char *const argv[], const char *const environment[], int output,
+		  struct problem *problem);
+int child_run(const char *const argv[], struct buffer *output, unsigned int timeout_ms,
+	      struct problem *problem);
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Requests over a netlink socket, one at a time. */
+#ifndef SKU_NETLINK_H
+#define SKU_NETLINK_H
+
+#include <linux/netlink.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buffer.h"
+
+int netlink_open(int protocol);
+int netlink_dump(int fd, const void *request, size_t size,
+		 int (*each)(void *data, const struct nlmsghdr *message), void *data);
+int netlink_ask(int fd, const void *request, size_t size);
+int netlink_attribute(struct buffer *message, uint16_t type, const void *data, size_t size);
+
+#endif

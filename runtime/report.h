@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What an update was like, in a file that stays after it. */
+#ifndef SKU_REPORT_H
+#define SKU_REPORT_H
+
+#include <stddef.h>
+
+#include "images.h"
+#include "pin.h"
+#include "problem.h"
+
+struct report {
+	struct pin_moved moved;
+	struct images_size images;
+	size_t tasks;
+};
+
+int report_write(const struct report *report, int session, struct problem *problem);
+void report_failure(const struct problem *problem);
+
+#endif

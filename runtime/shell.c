@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "shell.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void __attribute__((noreturn)) become_shell(const char *command, int output)
+{
+	sigset_t none;
+	int null = open("/dev/null", O_RDONLY);
+
+	setsid();
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	dup2(null, STDIN_FILENO);
+	dup2(output, STDOUT_FILENO);
+	dup2(output, STDERR_FILENO);
+	setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
+	setenv("HOME", "/root", 1);
+	execl("/bin/sh", "sh", "-c", command, NULL);
+	dprintf(STDERR_FILENO, "cannot run /bin/sh: %s\n", strerror(errno));
+	_exit(127);
+}
+
+/* Start @command with the shell. Return 0 or a negative errno, with @problem set. */
+int shell_start(struct shell *shell, const char *command, struct problem *problem)
+{
+	int ends[2];
+
+	if (shell->pid)
+		return problem_set(problem, EBUSY, "wait for its event 'ran'",
+				   "cannot run a second command");
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return problem_set(problem, errno, NULL, "cannot make a pipe");
+	fcntl(ends[0], F_SETFL, O_NONBLOCK);
+	shell->pid = fork();
+	if (shell->pid == 0)
+		become_shell(command, ends[1]);
+	close(ends[1]);
+	if (shell->pid < 0) {
+		int error = errno;
+
+		shell->pid = 0;
+		close(ends[0]);
+		return problem_set(problem, error, NULL, "cannot run a command");
+	}
+	shell->output = ends[0];
+	shell->used = 0;
+	return 0;
+}
+
+/* Take what the command has said so far. */
+void shell_listen(struct shell *shell)
+{
+	ssize_t n;
+
+	while (shell->output >= 0) {
+		if (shell->used == sizeof(shell->text)) {
+			memmove(shell->text, shell->text + SHELL_OUTPUT_SIZE, SHELL_OUTPUT_SIZE);
+			shell->used = SHELL_OUTPUT_SIZE;
+		}
+		n = read(shell->output, shell->text + shell->used,
+			 sizeof(shell->text) - shell->used);
+		if (n == 0) {
+			close(shell->output);
+			shell->output = -1;
+		}
+		if (n <= 0)
+			return;
+		shell->used += (size_t)n;
+	}
+}
+
+/*
+ * The shell itself has ended, whatever it has started and left behind: point to the last of what was
+ * said, which stays until the next start.
+ */
+void shell_end(struct shell *shell, const char **text, size_t *size)
+{
+	shell_listen(shell);
+	if (shell->output >= 0)
+		close(shell->output);
+	shell->pid = 0;
+	*size = shell->used < SHELL_OUTPUT_SIZE ? shell->used : SHELL_OUTPUT_SIZE;
+	*text = shell->text + shell->used - *size;
+}

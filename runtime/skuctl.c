@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * skuctl replaces the kernel under an application that stays alive. docs/update.md describes it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "json.h"
+#include "measure.h"
+#include "pin.h"
+#include "problem.h"
+#include "rescue.h"
+#include "restore.h"
+#include "state.h"
+#include "undo.h"
+#include "update.h"
+
+#define UNDO_PATIENCE_MS 60000
+#define MEASURE_MIB 64
+#define MEASURE_MIB_MAX 4096
+
+static const char usage[] =
+	"usage: skuctl COMMAND [OPTION…]\n"
+	"\n"
+	"  update   replace the kernel under an application\n"
+	"    --pid PID           the application's first process\n"
+	"    --image FILE        the next kernel, an uncompressed Image\n"
+	"    --initrd FILE       its initramfs, with sku-init as /init\n"
+	"    --cmdline TEXT      its command line\n"
+	"    --timeout S         undo the update if it has not jumped in S seconds (300)\n"
+	"    --phase-timeout PHASE=S  the same, for one phase\n"
+	"    --pause-before PHASE     wait there until /run/sku/continue exists\n"
+	"    --verify            keep checksums of the memory (takes time with its size)\n"
+	"    --no-pid-reserve    go on where the kernel cannot keep pid numbers free\n"
+	"    --name NAME         of the memory session (sku)\n"
+	"    --freezer NAME      what freezes the application: criu\n"
+	"    --dry-run           check only\n"
+	"    --json              say in JSON how it ended\n"
+	"  check    say what stands in the way of an update; the options of update, any of them\n"
+	"  status   say which phase an update is in  [--json]\n"
+	"  report   print the report of the update that led to this kernel, as JSON\n"
+	"  undo     end an update that has not jumped, or clean up after one\n"
+	"  restore  try again to bring back the application that was handed over  [--name NAME]\n"
+	"  rescue   write the memory and records handed over to files  --output DIR [--name NAME]\n"
+	"  drop     give up the memory and records handed over  [--name NAME]\n"
+	"  measure  copy memory, and say what that costs  [--json] [--mib N]\n"
+	"\n"
+	"phases: check load silence freeze detach dump seal jump\n"
+	"exit status: 0 well, 1 internal error, 2 wrong usage, 3 a check failed, 4 undone,\n"
+	"5 timed out and undone, 6 needs a hand\n";
+
+enum choice {
+	OPTION_PID = 256,
+	OPTION_IMAGE,
+	OPTION_INITRD,
+	OPTION_CMDLINE,
+	OPTION_NAME,
+	OPTION_TIMEOUT,
+	OPTION_PHASE_TIMEOUT,
+	OPTION_PAUSE_BEFORE,
+	OPTION_VERIFY,
+	OPTION_NO_PID_RESERVE,
+	OPTION_FREEZER,
+	OPTION_DRY_RUN,
+	OPTION_JSON,
+	OPTION_OUTPUT,
+	OPTION_MIB,
+};
+
+static const struct option options[] = {
+	{ "pid", required_argument, NULL, OPTION_PID },
+	{ "image", required_argument, NULL, OPTION_IMAGE },
+	{ "initrd", required_argument, NULL, OPTION_INITRD },
+	{ "cmdline", required_argument, NULL, OPTION_CMDLINE },
+	{ "name", required_argument, NULL, OPTION_NAME },
+	{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
+	{ "phase-timeout", required_argument, NULL, OPTION_PHASE_TIMEOUT },
+	{ "pause-before", required_argument, NULL, OPTION_PAUSE_BEFORE },
+	{ "verify", no_argument, NULL, OPTION_VERIFY },
+	{ "no-pid-reserve", no_argument, NULL, OPTION_NO_PID_RESERVE },
+	{ "freezer", required_argument, NULL, OPTION_FREEZER },
+	{ "dry-run", no_argument, NULL, OPTION_DRY_RUN },
+	{ "json", no_argument, NULL, OPTION_JSON },
+	{ "output", required_argument, NULL, OPTION_OUTPUT },
+	{ "mib", required_argument, NULL, OPTION_MIB },
+	{ NULL, 0, NULL, 0 },
+};
+
+struct given {
+	struct update_options update;
+	const char *output;
+	unsigned int mib;
+};
+
+static int wrong(const char *what, const char *value, const char *hint)
+{
+	struct problem problem;
+
+	problem_set(&problem, 0, hint, "cannot take %s '%.80s'", what, value);
+	problem_print(&problem);
+	return -EINVAL;
+}
+
+static int take_number(const char *what, const char *text, unsigned int max, unsigned int *number)
+{
+	char *end;
+	unsigned long value;
+
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (errno || end == text || *end || text[0] == '-' || !value || value > max)
+		return wrong(what, text, "give a whole number that is larger than 0");
+	*number = (unsigned int)value;
+	return 0;
+}
+
+static int take_phase(const char *text, size_t size, int *phase)
+{
+	for (int i = 0; i < PHASES; i++)
+		if (strlen(phase_names[i]) == size && !strncmp(phase_names[i], text, size)) {
+			*phase = i;
+			return 0;
+		}
+	return wrong("the phase", text,
+		     "it is one of check, load, silence, freeze, detach, dump, seal and jump");
+}
+
+static int take_phase_timeout(const char *text, struct update_options *update)
+{
+	const char *equals = strchr(text, '=');
+	int phase;
+	int r;
+
+	if (!equals)
+		return wrong("--phase-timeout", text, "give PHASE=SECONDS");
+	r = take_phase(text, (size_t)(equals - text), &phase);
+	if (r < 0)
+		return r;
+	return take_number("--phase-timeout", equals + 1, 86400, &update->phase_timeout_s[phase]);
+}
+
+static int take_option(int option, const char *value, struct given *given)
+{
+	unsigned int number;
+	int r = 0;
+
+	switch (option) {
+	case OPTION_PID:
+		r = take_number("--pid", value, 1U << 22, &number);
+		given->update.pid = r < 0 ? 0 : (pid_t)number;
+		return r;
+	case OPTION_IMAGE:
+		given->update.image = value;
+		return 0;
+	case OPTION_INITRD:
+		given->update.initrd = value;
+		return 0;
+	case OPTION_CMDLINE:
+		given->update.cmdline = value;
+		return 0;
+	case OPTION_NAME:
+		if (!*value || strlen(value) >= PIN_MEM_NAME_SIZE)
+			return wrong("--name", value, "give 1 to 63 letters");
+		given->update.name = value;
+		return 0;
+	case OPTION_TIMEOUT:
+		return take_number("--timeout", value, 86400, &given->update.timeout_s);
+	case OPTION_PHASE_TIMEOUT:
+		return take_phase_timeout(value, &given->update);
+	case OPTION_PAUSE_BEFORE:
+		return take_phase(value, strlen(value), &given->update.pause_before);
+	case OPTION_VERIFY:
+		given->update.verify = true;
+		return 0;
+	case OPTION_NO_PID_RESERVE:
+		given->update.no_pid_reserve = true;
+		return 0;
+	case OPTION_FREEZER:
+		return strcmp(value, "criu") ? wrong("--freezer", value, "there is criu") : 0;
+	case OPTION_DRY_RUN:
+		given->update.dry_run = true;
+		return 0;
+	case OPTION_JSON:
+		given->update.json = true;
+		return 0;
+	case OPTION_OUTPUT:
+		given->output = value;
+		return 0;
+	case OPTION_MIB:
+		return take_number("--mib", value, MEASURE_MIB_MAX, &given->mib);
+	default:
+		return -EINVAL; /* getopt_long() has said why */
+	}
+}
+
+static enum status needs(const char *command, const char *option)
+{
+	struct problem problem;
+
+	problem_set(&problem, 0, "skuctl help lists the options", "%s needs %s", command, option);
+	problem_print(&problem);
+	return STATUS_USER;
+}
+
+static enum status do_update(struct given *given)
+{
+	if (!given->update.pid)
+		return needs("update", "--pid");
+	if (!given->update.image || !given->update.initrd || !given->update.cmdline)
+		return needs("update", "--image, --initrd and --cmdline");
+	return update(&given->update);
+}
+
+static enum status do_check(struct given *given)
+{
+	if (given->update.image && (!given->update.initrd || !given->update.cmdline))
+		return needs("check", "--initrd and --cmdline with --image");
+	given->update.dry_run = true;
+	return update(&given->update);
+}
+
+/* Return the size of a file's text, which ends with a NUL; 0 when there is none. */
+static size_t read_file(const char *path, char *text, size_t size)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, text, size - 1);
+
+	n = n < 0 ? 0 : n;
+	text[n] = '\0';
+	return (size_t)n;
+}
+
+static enum status do_status(struct given *given)
+{
+	char phase[32];
+	struct json json;
+
+	read_file(STATE_STATUS, phase, sizeof(phase));
+	phase[strcspn(phase, "\n")] = '\0';
+	if (!given->update.json) {
+		printf("%s\n", *phase ? phase : access(STATE_FAILED, F_OK) == 0 ? "failed" : "idle");
+		return STATUS_OK;
+	}
+	json_begin(&json, STDOUT_FILENO);
+	json_string(&json, "phase", *phase ? phase : "idle");
+	json_string(&json, "failed", access(STATE_FAILED, F_OK) == 0 ? STATE_FAILED : "");
+	json_string(&json, "report", access(STATE_REPORT, F_OK) == 0 ? STATE_REPORT : "");
+	json_end(&json);
+	return STATUS_OK;
+}
+
+static enum status do_report(struct given *given)
+{
+	static char text[65536];
+
+	(void)given;
+	if (!read_file(STATE_REPORT, text, sizeof(text))) {
+		struct problem problem;
+
+		problem_set(&problem, errno, access(STATE_FAILED, F_OK) == 0 ?
+			    "the last update failed: read " STATE_FAILED :
+			    "no update led to this kernel", "cannot read " STATE_REPORT);
+		problem_print(&problem);
+		return STATUS_CHECK;
+	}
+	fputs(text, stdout);
+	return STATUS_OK;
+}
+
+/* The one that is running undoes itself; what is left of one that was killed is undone here. */
+static enum status do_undo(struct given *given)
+{
+	_cleanup_close_ int lock = -1;
+	struct problem problem;
+	struct state *state;
+	pid_t told = 0;
+
+	(void)given;
+	for (unsigned int waited = 0;; waited += 100) {
+		state = state_open(false, &lock, &problem);
+		if (state || problem.error != EBUSY)
+			break;
+		if (waited >= UNDO_PATIENCE_MS) {
+			problem_print(&problem);
+			return STATUS_STUCK;
+		}
+		told = state_interrupt(told);
+		usleep(100000);
+	}
+	if (!state && problem.error == ENOENT) {
+		printf("there is nothing to undo\n");
+		return STATUS_OK;
+	}
+	if (!state) {
+		problem_print(&problem);
+		return STATUS_INTERNAL;
+	}
+	return undo(state, -1) ? STATUS_STUCK : STATUS_OK;
+}
+
+static enum status do_restore(struct given *given)
+{
+	int r = restore_session(given->update.name, 0);
+
+	if (r == -ENOENT)
+		printf("nothing was handed over\n");
+	return r == 0 || r == -ENOENT ? STATUS_OK : STATUS_STUCK;
+}
+
+static enum status do_rescue(struct given *given)
+{
+	struct problem problem;
+
+	if (!given->output)
+		return needs("rescue", "--output");
+	if (rescue(given->update.name, given->output, &problem) == 0)
+		return STATUS_OK;
+	problem_print(&problem);
+	return STATUS_CHECK;
+}
+
+static enum status do_drop(struct given *given)
+{
+	struct problem problem;
+	_cleanup_close_ int session = pin_retrieve(given->update.name, &problem);
+
+	if (session >= 0 && pin_drop(session, &problem) == 0) {
+		unlink(STATE_FAILED);
+		return STATUS_OK;
+	}
+	problem_print(&problem);
+	return STATUS_CHECK;
+}
+
+static enum status do_measure(struct given *given)
+{
+	struct measure measure;
+	struct problem problem;
+	struct json json;
+
+	if (measure_copies(given->mib, &measure, &problem) < 0) {
+		problem_print(&problem);
+		return STATUS_CHECK;
+	}
+	if (!given->update.json) {
+		printf("a copy of a page of 4 KiB takes %ju ns, of 2 MiB %ju ns\n",
+		       (uintmax_t)measure.copy_4k_ns, (uintmax_t)measure.copy_2m_ns);
+		return STATUS_OK;
+	}
+	json_begin(&json, STDOUT_FILENO);
+	json_number(&json, "copy_4k_ns", measure.copy_4k_ns);
+	json_number(&json, "copy_2m_ns", measure.copy_2m_ns);
+	json_end(&json);
+	return STATUS_OK;
+}
+
+static const struct {
+	const char *word;
+	enum status (*run)(struct given *given);
+} commands[] = {
+	{ "update", do_update }, { "check", do_check },	    { "status", do_status },
+	{ "report", do_report }, { "undo", do_undo },	    { "restore", do_restore },
+	{ "rescue", do_rescue }, { "drop", do_drop },	    { "measure", do_measure },
+};
+
+int main(int argc, char **argv)
+{
+	struct given given = {
+		.update = { .name = PIN_SESSION, .timeout_s = UPDATE_TIMEOUT_S, .pause_before = -1 },
+		.mib = MEASURE_MIB,
+	};
+	const char *word = argc > 1 ? argv[1] : "";
+	int option;
+
+	problem_program = "skuctl";
+	if (!strcmp(word, "help") || !strcmp(word, "--help") || !strcmp(word, "-h")) {
+		fputs(usage, stdout);
+		return STATUS_OK;
+	}
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (strcmp(word, commands[i].word))
+			continue;
+		while ((option = getopt_long(argc - 1, argv + 1, "", options, NULL)) != -1)
+			if (take_option(option, optarg, &given) < 0)
+				return STATUS_USER;
+		if (optind < argc - 1) {
+			wrong("the word", argv[1 + optind], "skuctl help lists the options");
+			return STATUS_USER;
+		}
+		return (int)commands[i].run(&given);
+	}
+	fputs(usage, stderr);
+	return STATUS_USER;
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "undo.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kexec.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "file.h"
+#include "freeze.h"
+#include "images.h"
+#include "kexec.h"
+#include "silence.h"
+#include "tasks.h"
+#include "tcp.h"
+
+#define CRIU_PATIENCE_MS 15000
+#define POLL_MS 5
+
+static bool is_criu(pid_t pid)
+{
+	_cleanup_close_ int fd = -1;
+	char text[64] = "";
+
+	snprintf(text, sizeof(text), "/proc/%d/comm", pid);
+	fd = open(text, O_RDONLY | O_CLOEXEC);
+	memset(text, 0, sizeof(text));
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+		return false;
+	return !strcmp(text, "criu\n") && tasks_state(pid) != 'Z';
+}
+
+/*
+ * CRIU gives up by itself once nobody answers its plug-in, and lets go of the tasks in good order.
+ * A kill could leave one with the code that CRIU has put into it, so it is what comes last.
+ */
+static int end_criu(struct state *state)
+{
+	const struct timespec pause = { .tv_nsec = POLL_MS * 1000000 };
+	unsigned int waited = 0;
+
+	while (state->criu > 0 && is_criu(state->criu)) {
+		if (waited >= 2 * CRIU_PATIENCE_MS)
+			return -ETIMEDOUT;
+		if (waited == CRIU_PATIENCE_MS)
+			kill(state->criu, SIGKILL);
+		nanosleep(&pause, NULL);
+		waited += POLL_MS;
+	}
+	state->criu = 0;
+	return 0;
+}
+
+/* Print what went wrong, and count it. */
+static int told(int r, const struct problem *problem)
+{
+	if (r < 0)
+		problem_print(problem);
+	return r < 0;
+}
+
+/* Tasks that were stopped, sockets in repair mode, and the packets that were kept from them. */
+static int release(struct state *state)
+{
+	_cleanup_tasks_ struct tasks tasks = { 0 };
+	struct problem problem;
+	int failed = 0;
+
+	if (state->touched && tasks_state(state->application) > 0) {
+		failed += told(tasks_gather(state->application, &tasks, &problem), &problem);
+		failed += told(tcp_repair_off(tasks.pids, tasks.count, &problem), &problem);
+	}
+	if (state->silent || state->touched)
+		failed += told(silence_off(&problem), &problem);
+	tasks_continue(&tasks);
+	return failed;
+}
+
+/*
+ * Undo an update that has not jumped: the application has its memory, its connections and its
+ * threads as they were, and nothing of the update is left. What fails is printed, and the rest is
+ * done nevertheless. @session is closed; that gives the memory back. Return how much failed.
+ */
+int undo(struct state *state, int session)
+{
+	struct problem problem;
+	int failed = 0;
+
+	if (end_criu(state) < 0)
+		failed += told(problem_set(&problem, ETIMEDOUT, "end it by hand",
+					   "criu (pid %d) does not end", state->criu), &problem);
+	if (session >= 0)
+		close(session);
+	if (state->frozen)
+		freeze_thaw();
+	failed += release(state);
+	if (state->reserved && access(PID_RESERVE_NEXT, F_OK) == 0)
+		failed += told(file_put(PID_RESERVE_NEXT, "\n", &problem), &problem);
+	if (state->loaded)
+		failed += told(kexec_unload(&problem), &problem);
+	images_remove();
+	state_show(NULL);
+	if (!failed)
+		*state = (struct state){ .magic = STATE_MAGIC, .version = STATE_VERSION };
+	return failed;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Replacing the kernel under an application that stays alive. */
+#ifndef SKU_UPDATE_H
+#define SKU_UPDATE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "problem.h"
+
+/* In the order in which they are gone through; none comes after the last. */
+enum phase {
+	PHASE_CHECK,
+	PHASE_LOAD,
+	PHASE_SILENCE,
+	PHASE_FREEZE,
+	PHASE_DETACH,
+	PHASE_DUMP,
+	PHASE_SEAL,
+	PHASE_JUMP,
+	PHASES,
+};
+
+#define CRIU_PLUGIN_DIRECTORY "/usr/lib/sku/criu"
+#define UPDATE_TIMEOUT_S 300
+
+/* What `skuctl` exits with. */
+enum status {
+	STATUS_OK = 0,
+	STATUS_INTERNAL = 1,
+	STATUS_USER = 2,
+	STATUS_CHECK = 3,
+	STATUS_ROLLED_BACK = 4,
+	STATUS_TIMED_OUT = 5,
+	STATUS_STUCK = 6,
+};
+
+struct update_options {
+	pid_t pid;
+	const char *image;
+	const char *initrd;
+	const char *cmdline;
+	const char *name;                     /* of the session */
+	unsigned int timeout_s;               /* for all of it */
+	unsigned int phase_timeout_s[PHASES]; /* 0: none of its own */
+	int pause_before;                     /* enum phase, or -1 */
+	bool verify;                          /* keep checksums of the memory */
+	bool no_pid_reserve;
+	bool dry_run;
+	bool json;
+};
+
+extern const char *const phase_names[PHASES];
+
+enum status update(const struct update_options *options);
+
+#endif
