@@ -163,14 +163,12 @@ int images_get(int session, struct images_size *size, struct problem *problem)
 	}
 }
 
-/* The last line of a log of CRIU, beside the images, that is an error says most. */
+/* The last line of a log of CRIU that is an error says most. */
 void images_last_error(const char *log, char *text, size_t size)
 {
+	_cleanup_file_ FILE *file = fopen(log, "re");
 	char line[512];
-	_cleanup_file_ FILE *file = NULL;
 
-	snprintf(line, sizeof(line), STATE_IMAGES "/%s", log);
-	file = fopen(line, "re");
 	snprintf(text, size, "it left no error in its log");
 	while (file && fgets(line, sizeof(line), file))
 		if (strstr(line, "Error"))

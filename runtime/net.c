@@ -93,8 +93,9 @@ static int save_message(void *data, const struct nlmsghdr *message)
 	if (message->nlmsg_type == RTM_NEWADDR)
 		wanted = address->ifa_family == AF_INET || address->ifa_flags & IFA_F_PERMANENT;
 	else if (message->nlmsg_type == RTM_NEWROUTE)
-		/* The kernel makes its own again, from the addresses. */
+		/* The kernel makes its own again, from the addresses and from what routers say. */
 		wanted = route->rtm_table == RT_TABLE_MAIN && route->rtm_protocol != RTPROT_KERNEL &&
+			 route->rtm_protocol != RTPROT_RA &&
 			 !(route->rtm_flags & RTM_F_CLONED);
 	else if (message->nlmsg_type == RTM_NEWNEIGH)
 		wanted = neighbour->ndm_state & (NUD_PERMANENT | NUD_REACHABLE | NUD_STALE) &&

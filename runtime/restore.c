@@ -21,7 +21,7 @@
 #define CRIU_TIMEOUT_MS 600000
 #define WINDOW_SCALING "/proc/sys/net/ipv4/tcp_window_scaling"
 #define PID_RESERVED "/proc/sys/kernel/pid_reserved"
-#define CRIU_LOG "restore.log"
+#define CRIU_LOG STATE_DIRECTORY "/restore.log"
 
 struct restore {
 	int session;
@@ -82,7 +82,7 @@ static int run_criu(struct restore *restore)
 		return r;
 	images_last_error(CRIU_LOG, error, sizeof(error));
 	return problem_set(&restore->problem, 0,
-			   "the log is " STATE_IMAGES "/" CRIU_LOG,
+			   "the log is " CRIU_LOG,
 			   "criu restore failed with status %d: %s", r, error);
 }
 

@@ -74,6 +74,14 @@ static int mount_root(const char *cmdline, struct problem *problem)
 	return 0;
 }
 
+/* For an application with a terminal, and for CRIU's own checks; a kernel without them is fine. */
+static void mount_terminals(void)
+{
+	if (mkdir("/dev/pts", 0755) == 0 || errno == EEXIST)
+		mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+		      "gid=5,mode=0620,ptmxmode=0666");
+}
+
 /*
  * Mount the root file system and make it "/", with /dev, /proc, /sys and /run as they are. Return 0
  * or a negative errno, with @problem set and everything still in its place.
@@ -96,6 +104,7 @@ int root_enter(const char *cmdline, struct problem *problem)
 	if (chdir(ROOT) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 ||
 	    chdir("/") < 0)
 		return problem_set(problem, errno, NULL, "cannot go over to the root file system");
+	mount_terminals();
 	return 0;
 }
 

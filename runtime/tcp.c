@@ -19,7 +19,7 @@
 #include "cleanup.h"
 
 #define ESTABLISHED 1
-#define WAKE_PROBES 3
+#define WAKE_PROBES 8
 
 struct walk {
 	int (*each)(struct walk *walk, int socket);

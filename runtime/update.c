@@ -34,7 +34,7 @@
 
 #define POLL_MS 50
 #define REFUSALS_MAX 1024
-#define CRIU_LOG "dump.log"
+#define CRIU_LOG STATE_DIRECTORY "/dump.log"
 
 const char *const phase_names[PHASES] = {
 	[PHASE_CHECK] = "check",   [PHASE_LOAD] = "load",	[PHASE_SILENCE] = "silence",
