@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "buffer.h"
@@ -22,6 +23,7 @@
 #define PRIORITY -300	  /* before connection tracking */
 #define SOURCE_PORT 0	  /* offsets in a TCP header */
 #define DESTINATION_PORT 2
+#define DELETE_TRIES 3
 
 /* A batch that is being made. The first of its errors stays; no later call adds anything. */
 struct batch {
@@ -244,6 +246,7 @@ static int finish_batch(struct batch *batch)
 	_cleanup_close_ int fd = -1;
 	uint16_t flags;
 	struct nlmsghdr head;
+	int size;
 
 	/* The last message before the end asks for the acknowledgement. */
 	if (batch->error)
@@ -257,6 +260,10 @@ static int finish_batch(struct batch *batch)
 	if (batch->error)
 		return batch->error;
 	fd = netlink_open(NETLINK_NETFILTER);
+	/* One message, however many ports there are. */
+	size = (int)batch->data.used * 2;
+	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
+		return -errno;
 	return fd < 0 ? fd : netlink_ask(fd, batch->data.data, batch->data.used);
 }
 
@@ -335,19 +342,29 @@ static int find_tables(struct found *found)
 	return r;
 }
 
+/* Without nf_tables in the kernel there is nothing to delete. */
+static bool is_missing(int r)
+{
+	return r == -EOPNOTSUPP || r == -EPROTONOSUPPORT || r == -EINVAL;
+}
+
 /* Let everything through again, CRIU's own silence included. None there is fine. */
 int silence_off(struct problem *problem)
 {
-	struct found found = { 0 };
-	int r;
+	int r = -ENOENT;
 
-	begin_batch(&found.batch);
-	r = find_tables(&found);
-	if (r == 0 && found.count)
-		r = finish_batch(&found.batch);
-	buffer_free(&found.batch.data);
-	if (r == -ENOENT || r == -EOPNOTSUPP || r == -EPROTONOSUPPORT || r == -EINVAL)
-		r = r == -EINVAL && found.count ? r : 0;
+	/* A table that somebody else deletes meanwhile makes the whole batch fail. */
+	for (int tries = 0; r == -ENOENT && tries < DELETE_TRIES; tries++) {
+		struct found found = { 0 };
+
+		begin_batch(&found.batch);
+		r = find_tables(&found);
+		if (is_missing(r))
+			r = 0;
+		else if (r == 0 && found.count)
+			r = finish_batch(&found.batch);
+		buffer_free(&found.batch.data);
+	}
 	return r < 0 ? problem_set(problem, -r, "nft list tables; nft delete table inet " TABLE,
 				   "cannot let the application's ports be heard again") : 0;
 }

@@ -88,12 +88,14 @@ static int visit(struct walk *walk, int task, int directory, const char *name)
 	return r ? (r < 0 ? r : 0) : walk->each(walk, fd);
 }
 
+/* One that fails is no reason to leave out the others: the first failure is what is returned. */
 static int walk_process(struct walk *walk, pid_t pid)
 {
 	_cleanup_close_ int task = (int)syscall(SYS_pidfd_open, pid, 0);
 	_cleanup_closedir_ DIR *directory = NULL;
 	const struct dirent *entry;
 	char path[32];
+	int r = 0;
 
 	if (task < 0)
 		return errno == ESRCH ? 0 : -errno;
@@ -102,27 +104,28 @@ static int walk_process(struct walk *walk, pid_t pid)
 	if (!directory)
 		return errno == ENOENT ? 0 : -errno;
 	while ((entry = readdir(directory))) {
-		int r = 0;
+		int one = 0;
 
 		if (entry->d_name[0] != '.')
-			r = visit(walk, task, dirfd(directory), entry->d_name);
-		if (r < 0)
-			return r;
+			one = visit(walk, task, dirfd(directory), entry->d_name);
+		if (one < 0 && r == 0)
+			r = one;
 	}
-	return 0;
+	return r;
 }
 
 static int walk_all(struct walk *walk, const pid_t *pids, size_t count, const char *what,
 		    struct problem *problem)
 {
-	for (size_t i = 0; i < count; i++) {
-		int r = walk_process(walk, pids[i]);
+	int r = 0;
 
-		if (r < 0)
-			return problem_set(problem, -r, NULL, "cannot %s of process %d", what,
-					   pids[i]);
+	for (size_t i = 0; i < count; i++) {
+		int one = walk_process(walk, pids[i]);
+
+		if (one < 0 && r == 0)
+			r = problem_set(problem, -one, NULL, "cannot %s of process %d", what, pids[i]);
 	}
-	return 0;
+	return r;
 }
 
 static int add_port(struct walk *walk, int fd)
