@@ -36,6 +36,12 @@ static uint64_t memory_total_kib(void)
 	return at ? strtoull(at + strlen("MemTotal:"), NULL, 10) : 0;
 }
 
+/* Read the running kernel's command line. */
+void cmdline_read(char *cmdline, size_t size)
+{
+	read_text("/proc/cmdline", cmdline, size);
+}
+
 /* Gather the facts; one that the kernel does not tell is left empty or 0. */
 void facts_gather(struct facts *facts)
 {
@@ -43,7 +49,7 @@ void facts_gather(struct facts *facts)
 
 	memset(facts, 0, sizeof(*facts));
 	uname(&facts->kernel);
-	read_text("/proc/cmdline", facts->cmdline, sizeof(facts->cmdline));
+	cmdline_read(facts->cmdline, sizeof(facts->cmdline));
 	read_text("/sys/devices/system/cpu/online", facts->cpus_online, sizeof(facts->cpus_online));
 	read_text("/sys/devices/system/cpu/possible", facts->cpus_possible,
 		  sizeof(facts->cpus_possible));
@@ -82,23 +88,10 @@ bool cmdline_value(const char *cmdline, const char *name, char *value, size_t si
 	return true;
 }
 
-/* Return whether the kernel's command line has the word @name=@value. */
+/* Return whether the kernel's command line says @name=@value. */
 bool facts_option(const struct facts *facts, const char *name, const char *value)
 {
-	size_t name_size = strlen(name);
-	size_t value_size = strlen(value);
-	const char *at = facts->cmdline;
+	char said[64];
 
-	for (;;) {
-		size_t size;
-
-		at += strspn(at, " ");
-		size = strcspn(at, " ");
-		if (!size)
-			return false;
-		if (size == name_size + 1 + value_size && !strncmp(at, name, name_size) &&
-		    at[name_size] == '=' && !strncmp(at + name_size + 1, value, value_size))
-			return true;
-		at += size;
-	}
+	return cmdline_value(facts->cmdline, name, said, sizeof(said)) && !strcmp(said, value);
 }

@@ -8,9 +8,11 @@
 #include <stdint.h>
 #include <sys/utsname.h>
 
+#define CMDLINE_SIZE 4096
+
 struct facts {
 	struct utsname kernel;
-	char cmdline[4096];
+	char cmdline[CMDLINE_SIZE];
 	char cpus_online[256];   /* lists such as "0-3,8", as sysfs has them */
 	char cpus_possible[256];
 	uint64_t memory_kib;     /* MemTotal */
@@ -19,6 +21,7 @@ struct facts {
 };
 
 void facts_gather(struct facts *facts);
+void cmdline_read(char *cmdline, size_t size);
 bool cmdline_value(const char *cmdline, const char *name, char *value, size_t size);
 bool facts_option(const struct facts *facts, const char *name, const char *value);
 

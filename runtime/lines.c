@@ -13,43 +13,45 @@ static void drop_given(struct lines *lines)
 	lines->given = 0;
 }
 
-/* Return whether lines_read() has a line to return without reading. */
-bool lines_ready(const struct lines *lines)
-{
-	return memchr(lines->buffer + lines->given, '\n', lines->used - lines->given);
-}
-
 /*
- * Wait for the next line from @fd; *@line, without the newline, stays valid until the next call.
- * Return 1; 0 at the end of the file; -E2BIG for a line that did not fit, which is dropped whole;
- * or another negative errno. @lines starts out as zeroes.
+ * Take the next line that is there whole; *@line, without the newline, stays valid until the next
+ * call. Return 1; -EAGAIN when lines_fill() must come first; -E2BIG for a line that did not fit,
+ * which is dropped whole.
  */
-int lines_read(struct lines *lines, int fd, char **line)
+int lines_take(struct lines *lines, char **line)
 {
+	bool dropped = lines->dropping;
+	char *newline;
+
 	drop_given(lines);
-	for (;;) {
-		char *newline = memchr(lines->buffer, '\n', lines->used);
-		ssize_t n;
-
-		if (newline) {
-			bool dropped = lines->dropping;
-
-			*newline = '\0';
-			*line = lines->buffer;
-			lines->given = (size_t)(newline - lines->buffer) + 1;
-			lines->dropping = false;
-			return dropped ? -E2BIG : 1;
-		}
+	newline = memchr(lines->buffer, '\n', lines->used);
+	if (!newline) {
 		if (lines->used == sizeof(lines->buffer)) {
 			lines->dropping = true;
 			lines->used = 0;
 		}
-		n = read(fd, lines->buffer + lines->used, sizeof(lines->buffer) - lines->used);
-		if (n == 0)
-			return 0;
-		if (n > 0)
-			lines->used += (size_t)n;
-		else if (errno != EINTR)
-			return -errno;
+		return -EAGAIN;
 	}
+	*newline = '\0';
+	*line = lines->buffer;
+	lines->given = (size_t)(newline - lines->buffer) + 1;
+	lines->dropping = false;
+	return dropped ? -E2BIG : 1;
+}
+
+/*
+ * Read once from @fd; to be called when lines_take() has said -EAGAIN, and only then is there room.
+ * Return how many bytes came, 0 at the end of the file, or a negative errno.
+ */
+ssize_t lines_fill(struct lines *lines, int fd)
+{
+	ssize_t n;
+
+	do
+		n = read(fd, lines->buffer + lines->used, sizeof(lines->buffer) - lines->used);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	lines->used += (size_t)n;
+	return n;
 }

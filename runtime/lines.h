@@ -5,10 +5,12 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 /* Longer than the kernel's COMMAND_LINE_SIZE (2048 on arm64) with two file names before it. */
 #define LINE_MAX_SIZE 4096
 
+/* Starts out as zeroes. */
 struct lines {
 	size_t used;   /* bytes in @buffer */
 	size_t given;  /* of these, the bytes of the line that was returned last */
@@ -16,7 +18,7 @@ struct lines {
 	char buffer[LINE_MAX_SIZE];
 };
 
-bool lines_ready(const struct lines *lines);
-int lines_read(struct lines *lines, int fd, char **line);
+int lines_take(struct lines *lines, char **line);
+ssize_t lines_fill(struct lines *lines, int fd);
 
 #endif

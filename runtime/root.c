@@ -2,6 +2,7 @@
 #include "root.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,66 @@
 #define ROOT "/mnt"
 #define DEVICE_PATIENCE_MS 15000
 #define POLL_MS 2
+
+/* What there is from the first moment on, and goes along to the root file system. */
+static const struct {
+	const char *type;
+	const char *path;
+	unsigned long flags;
+	const char *options;
+} mounts[] = {
+	/* devtmpfs first: the console is in it. */
+	{ "devtmpfs", "/dev", MS_NOSUID, "mode=0755" },
+	{ "proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL },
+	{ "sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL },
+	{ "tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755" },
+};
+
+#define MOUNTS (sizeof(mounts) / sizeof(mounts[0]))
+
+/* Point the standard streams to the console, which the initramfs itself need not hold. */
+static void open_console(void)
+{
+	int fd = open("/dev/console", O_RDWR);
+
+	if (fd < 0)
+		fd = open("/dev/null", O_RDWR);
+	for (int stream = STDIN_FILENO; fd >= 0 && stream <= STDERR_FILENO; stream++)
+		if (fd != stream)
+			dup2(fd, stream);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
+static bool is_mounted(const char *path)
+{
+	struct stat here, root;
+
+	return stat(path, &here) == 0 && stat("/", &root) == 0 && here.st_dev != root.st_dev;
+}
+
+/* Mount what is not there yet. What cannot be is reported and done without, as far as that goes. */
+void root_mount_all(void)
+{
+	for (size_t i = 0; i < MOUNTS; i++) {
+		struct problem problem;
+		int error = 0;
+
+		if (mkdir(mounts[i].path, 0755) < 0 && errno != EEXIST)
+			error = errno;
+		else if (!is_mounted(mounts[i].path) &&
+			 mount(mounts[i].type, mounts[i].path, mounts[i].type, mounts[i].flags,
+			       mounts[i].options) < 0)
+			error = errno;
+		if (i == 0)
+			open_console();
+		if (!error)
+			continue;
+		problem_set(&problem, error, "build the kernel with this file system",
+			    "cannot mount %s on %s", mounts[i].type, mounts[i].path);
+		problem_print(&problem);
+	}
+}
 
 /* Return whether the command line names a root file system. */
 bool root_wanted(const char *cmdline)
@@ -82,40 +143,70 @@ static void mount_terminals(void)
 		      "gid=5,mode=0620,ptmxmode=0666");
 }
 
+/* Move the first @count mounts into the root file system, or @back. Return how many were moved. */
+static size_t move_mounts(size_t count, bool back)
+{
+	size_t moved;
+
+	for (moved = 0; moved < count; moved++) {
+		const char *here = mounts[moved].path;
+		char there[64];
+
+		snprintf(there, sizeof(there), ROOT "%s", here);
+		if (mount(back ? there : here, back ? here : there, NULL, MS_MOVE, NULL) < 0)
+			break;
+	}
+	return moved;
+}
+
+static int change_root(struct problem *problem)
+{
+	size_t moved = move_mounts(MOUNTS, false);
+	int error = errno;
+
+	if (moved == MOUNTS && chdir(ROOT) == 0 && mount(".", "/", NULL, MS_MOVE, NULL) == 0 &&
+	    chroot(".") == 0 && chdir("/") == 0)
+		return 0;
+	if (moved < MOUNTS)
+		problem_set(problem, error, "make that directory on it",
+			    "cannot move %s to the root file system", mounts[moved].path);
+	else
+		problem_set(problem, errno, NULL, "cannot go over to the root file system");
+	move_mounts(moved, true);
+	return -problem->error;
+}
+
 /*
  * Mount the root file system and make it "/", with /dev, /proc, /sys and /run as they are. Return 0
- * or a negative errno, with @problem set and everything still in its place.
+ * or a negative errno, with @problem set and everything back in its place.
  */
 int root_enter(const char *cmdline, struct problem *problem)
 {
-	static const char *const moved[] = { "/dev", "/proc", "/sys", "/run" };
 	int r = mount_root(cmdline, problem);
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < sizeof(moved) / sizeof(moved[0]); i++) {
-		char target[64];
-
-		snprintf(target, sizeof(target), ROOT "%s", moved[i]);
-		if (mount(moved[i], target, NULL, MS_MOVE, NULL) < 0)
-			return problem_set(problem, errno, "make that directory on it",
-					   "cannot move %s to the root file system", moved[i]);
-	}
-	if (chdir(ROOT) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 ||
-	    chdir("/") < 0)
-		return problem_set(problem, errno, NULL, "cannot go over to the root file system");
-	mount_terminals();
-	return 0;
+	r = change_root(problem);
+	if (r < 0)
+		umount2(ROOT, MNT_DETACH);
+	else
+		mount_terminals();
+	return r;
 }
 
-/* Become the init of the root file system. Returns only when that failed. */
-int root_become_init(const char *cmdline, struct problem *problem)
+/*
+ * Become the init of the root file system, with the arguments @argv that the kernel gave the first
+ * process. Returns only when that failed.
+ */
+int root_become_init(const char *cmdline, char **argv, struct problem *problem)
 {
 	char init[256] = "/sbin/init";
 
 	cmdline_value(cmdline, "init", init, sizeof(init));
 	setenv("HOME", "/", 1);
 	setenv("TERM", "linux", 1);
-	execl(init, init, NULL);
+	setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
+	argv[0] = init;
+	execv(init, argv);
 	return problem_set(problem, errno, "see init= on the command line", "cannot run %s", init);
 }

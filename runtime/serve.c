@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mount.h>
-#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,6 +15,7 @@
 #include "counter.h"
 #include "file.h"
 #include "kexec.h"
+#include "lab.h"
 #include "problem.h"
 #include "shell.h"
 
@@ -25,8 +25,12 @@
 struct server {
 	struct lab lab;
 	struct shell shell;
-	int children; /* a signalfd */
 };
+
+/* That there is a handler is what has SIGCHLD interrupt the wait. */
+static void on_child(int signal __attribute__((unused)))
+{
+}
 
 /* For the lab alone. A kernel without debugfs has no place to mount it on, and needs none. */
 static void mount_debugfs(void)
@@ -127,86 +131,102 @@ static int obey(struct server *server, char *line, struct problem *problem)
 /* The first process is what every orphan is left to; one of those that end may be the shell. */
 static void reap(struct server *server)
 {
-	struct signalfd_siginfo ignored;
 	int status;
 	pid_t pid;
 
-	while (read(server->children, &ignored, sizeof(ignored)) > 0)
-		;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		const char *text;
 		size_t size;
 
 		if (pid != server->shell.pid)
 			continue;
-		shell_end(&server->shell, &text, &size);
-		lab_report_ran(&server->lab,
-			       WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status),
-			       text, size);
+		status = shell_end(&server->shell, status, &text, &size);
+		lab_report_ran(&server->lab, status, text, size);
 	}
 }
 
-/* Take one line. Return false when the lab is gone. */
-static bool take_line(struct server *server)
+/* Obey all the lines that are there whole: none may be left when the port is waited for. */
+static void take_lines(struct server *server)
 {
 	struct problem problem;
 	char *line;
-	int r = lines_read(&server->lab.commands, server->lab.fd, &line);
+	int r;
 
-	if (r == 0 || (r < 0 && r != -E2BIG))
-		return false;
-	if (r < 0)
-		r = problem_set(&problem, -r, "send a shorter one", "cannot take a line");
-	else
-		r = obey(server, line, &problem);
-	if (r < 0) {
-		problem_print(&problem);
-		lab_report_problem(&server->lab, &problem);
-	}
-	return true;
-}
-
-/* Do what the lab asks for, until it is gone. */
-static void follow(struct server *server)
-{
-	for (;;) {
-		struct pollfd polled[] = {
-			{ .fd = server->lab.fd, .events = POLLIN },
-			{ .fd = server->children, .events = POLLIN },
-			{ .fd = server->shell.pid ? server->shell.output : -1, .events = POLLIN },
-		};
-		bool ready = lines_ready(&server->lab.commands);
-
-		if (poll(polled, 3, ready ? 0 : -1) < 0 && errno != EINTR)
-			return;
-		if (polled[2].revents)
-			shell_listen(&server->shell);
-		if (polled[1].revents)
-			reap(server);
-		if ((ready || polled[0].revents) && !take_line(server))
-			return;
+	while ((r = lines_take(&server->lab.commands, &line)) != -EAGAIN) {
+		if (r < 0)
+			r = problem_set(&problem, -r, "send a shorter one", "cannot take a line");
+		else
+			r = obey(server, line, &problem);
+		if (r < 0) {
+			problem_print(&problem);
+			lab_report_problem(&server->lab, &problem);
+		}
 	}
 }
 
 /*
- * Look for the lab's port, report the boot, of which the first process began at @counter, and do
- * what the lab asks for until it is gone. Return false when there is no port.
+ * Do what the lab asks for, until it is gone. SIGCHLD is blocked but for the wait, so that none is
+ * lost between the look for children that have ended and the wait for the next one.
  */
-bool serve(const struct facts *facts, uint64_t counter)
+static void follow(struct server *server)
+{
+	struct lab *lab = &server->lab;
+	sigset_t none;
+
+	sigemptyset(&none);
+	for (;;) {
+		struct pollfd polled[] = {
+			{ .fd = lab->fd, .events = POLLIN },
+			{ .fd = -1, .events = POLLIN },
+		};
+
+		reap(server);
+		if (server->shell.pid)
+			polled[1].fd = server->shell.output;
+		if (ppoll(polled, 2, NULL, &none) < 0) {
+			if (errno == EINTR)
+				continue;
+			return;
+		}
+		if (polled[1].revents)
+			shell_listen(&server->shell);
+		if (polled[0].revents) {
+			if (lines_fill(&lab->commands, lab->fd) <= 0)
+				return;
+			take_lines(server);
+		}
+	}
+}
+
+static void watch_children(void)
+{
+	const struct sigaction action = { .sa_handler = on_child, .sa_flags = SA_NOCLDSTOP };
+	sigset_t children;
+
+	sigemptyset(&children);
+	sigaddset(&children, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &children, NULL);
+	sigaction(SIGCHLD, &action, NULL);
+}
+
+/*
+ * Look for the lab's port, report the boot, of which the first process began at @counter, and what
+ * @failed of it, if that is not NULL, and do what the lab asks for until it is gone. Return false
+ * when there is no port.
+ */
+bool serve(const struct facts *facts, uint64_t counter, const struct problem *failed)
 {
 	/* Static: too large for a first process to find no stack for. */
 	static struct server server;
 	bool promised = facts_option(facts, "sku.lab", "poweroff");
-	sigset_t children;
 
 	if (lab_open(&server.lab, promised ? PATIENCE_LAB_MS : PATIENCE_MS) < 0)
 		return false;
-	sigemptyset(&children);
-	sigaddset(&children, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &children, NULL);
-	server.children = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
+	watch_children();
 	mount_debugfs();
 	lab_report_init(&server.lab, facts, counter);
+	if (failed)
+		lab_report_problem(&server.lab, failed);
 	follow(&server);
 	dprintf(STDERR_FILENO, "%s: the lab is gone\n", problem_program);
 	return true;

@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 #include "facts.h"
-#include "lab.h"
+#include "problem.h"
 
-bool serve(const struct facts *facts, uint64_t counter);
+bool serve(const struct facts *facts, uint64_t counter, const struct problem *failed);
 void __attribute__((noreturn)) power_off(void);
 
 #endif

@@ -7,12 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void __attribute__((noreturn)) become_shell(const char *command, int output)
 {
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	sigset_t none;
-	int null = open("/dev/null", O_RDONLY);
 
 	setsid();
 	sigemptyset(&none);
@@ -54,38 +56,49 @@ int shell_start(struct shell *shell, const char *command, struct problem *proble
 	return 0;
 }
 
-/* Take what the command has said so far. */
-void shell_listen(struct shell *shell)
+/*
+ * Take some of what the command has said. One read, as a command may say more for as long as it is
+ * listened to. Return how many bytes came; 0 or less when there is nothing.
+ */
+ssize_t shell_listen(struct shell *shell)
 {
 	ssize_t n;
 
-	while (shell->output >= 0) {
-		if (shell->used == sizeof(shell->text)) {
-			memmove(shell->text, shell->text + SHELL_OUTPUT_SIZE, SHELL_OUTPUT_SIZE);
-			shell->used = SHELL_OUTPUT_SIZE;
-		}
-		n = read(shell->output, shell->text + shell->used,
-			 sizeof(shell->text) - shell->used);
-		if (n == 0) {
-			close(shell->output);
-			shell->output = -1;
-		}
-		if (n <= 0)
-			return;
-		shell->used += (size_t)n;
+	if (shell->output < 0)
+		return 0;
+	if (shell->used == sizeof(shell->text)) {
+		memmove(shell->text, shell->text + SHELL_OUTPUT_SIZE, SHELL_OUTPUT_SIZE);
+		shell->used = SHELL_OUTPUT_SIZE;
 	}
+	n = read(shell->output, shell->text + shell->used, sizeof(shell->text) - shell->used);
+	if (n == 0) {
+		close(shell->output);
+		shell->output = -1;
+	}
+	if (n > 0)
+		shell->used += (size_t)n;
+	return n;
 }
 
 /*
- * The shell itself has ended, whatever it has started and left behind: point to the last of what was
- * said, which stays until the next start.
+ * The shell itself has ended, with @wait_status as of waitpid(), whatever it has started and left
+ * behind: point to the last of what was said, which stays until the next start. Return the exit
+ * status, or 128 and the signal that ended it.
  */
-void shell_end(struct shell *shell, const char **text, size_t *size)
+int shell_end(struct shell *shell, int wait_status, const char **text, size_t *size)
 {
-	shell_listen(shell);
+	int left = 0;
+	ssize_t n;
+
+	/* What is in the pipe now: who was left behind may go on for ever. */
+	if (shell->output >= 0)
+		ioctl(shell->output, FIONREAD, &left);
+	while (left > 0 && (n = shell_listen(shell)) > 0)
+		left -= (int)n;
 	if (shell->output >= 0)
 		close(shell->output);
 	shell->pid = 0;
 	*size = shell->used < SHELL_OUTPUT_SIZE ? shell->used : SHELL_OUTPUT_SIZE;
 	*text = shell->text + shell->used - *size;
+	return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
 }

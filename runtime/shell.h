@@ -3,7 +3,6 @@
 #ifndef SKU_SHELL_H
 #define SKU_SHELL_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -15,13 +14,13 @@
 /* Starts out as zeroes. */
 struct shell {
 	pid_t pid;  /* 0: none runs */
-	int output; /* the read end of its pipe */
+	int output; /* the read end of its pipe; -1 when nobody has the other end any more */
 	size_t used;
 	char text[2 * SHELL_OUTPUT_SIZE];
 };
 
 int shell_start(struct shell *shell, const char *command, struct problem *problem);
-void shell_listen(struct shell *shell);
-void shell_end(struct shell *shell, const char **text, size_t *size);
+ssize_t shell_listen(struct shell *shell);
+int shell_end(struct shell *shell, int wait_status, const char **text, size_t *size);
 
 #endif

@@ -11,6 +11,7 @@
 #include "counter.h"
 #include "facts.h"
 #include "problem.h"
+#include "root.h"
 #include "serve.h"
 
 #define HOST_NAME "sku"
@@ -22,13 +23,15 @@ int main(void)
 
 	problem_program = "sku-agent";
 	if (getpid() != 1) {
-		dprintf(STDERR_FILENO, "sku-agent is the init of the lab's guest; run by hand it does "
-				       "nothing\n");
+		dprintf(STDERR_FILENO, "sku-agent is the init of the lab's guest; run by hand it "
+				       "does nothing\n");
 		return 2;
 	}
+	/* sku-init has left all of it in place, a kernel that mounts its root itself has not. */
+	root_mount_all();
 	sethostname(HOST_NAME, strlen(HOST_NAME));
 	facts_gather(&facts);
-	if (!serve(&facts, counter))
+	if (!serve(&facts, counter, NULL))
 		dprintf(STDERR_FILENO, "sku-agent: there is no lab port\n");
 	if (facts_option(&facts, "sku.lab", "poweroff"))
 		power_off();

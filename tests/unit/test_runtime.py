@@ -11,7 +11,9 @@ import errno
 import json
 import os
 import random
+import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,9 +21,11 @@ import pytest
 
 from sku_build import arm64, layout, run
 
-_PARTS = ("command", "facts", "file", "json", "kmsg", "lines", "problem")
+_PARTS = ("command", "facts", "file", "json", "kmsg", "lines", "problem", "shell")
 _WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wstrict-prototypes", "-Wmissing-prototypes")
+_SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover")
 _LINE_MAX = 4096
+_OUTPUT_MAX = 65536
 
 Part = Callable[[str, bytes], list[dict[str, object]]]
 
@@ -33,8 +37,8 @@ def part(tmp_path_factory: pytest.TempPathFactory) -> Part:
     driver = Path(__file__).with_name("test_runtime_parts.c")
     program = tmp_path_factory.mktemp("runtime") / "parts"
     sources = [driver, *(runtime / f"{name}.c" for name in _PARTS)]
-    flags = ["-std=gnu11", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover"]
-    run.run(["gcc", *flags, *_WARNINGS, f"-I{runtime}", "-o", program, *sources])
+    flags = ["-std=gnu11", "-D_GNU_SOURCE", "-g", *_SANITIZERS, *_WARNINGS]
+    run.run(["gcc", *flags, f"-I{runtime}", "-o", program, *sources])
 
     def feed(name: str, text: bytes) -> list[dict[str, object]]:
         done = subprocess.run([program, name], input=text, capture_output=True, check=False)
@@ -99,6 +103,8 @@ def test_load_keeps_the_command_line_as_it_came(part: Part) -> None:
         b"put /a ",
         b"put a b",
         b"put  /a b",
+        b"run",
+        b"run ",
     ],
 )
 def test_a_malformed_command_is_refused_with_a_reason(part: Part, line: bytes) -> None:
@@ -107,14 +113,19 @@ def test_a_malformed_command_is_refused_with_a_reason(part: Part, line: bytes) -
 
 
 def test_the_verbs_are_told_apart(part: Part) -> None:
-    said = part("command", b"jump\nkmsg\nload a b\npoweroff\nget /a\nput /a b\n")
-    assert len({item["verb"] for item in said}) == 6
+    said = part("command", b"jump\nkmsg\nload a b\npoweroff\nget /a\nput /a b\nrun c\n")
+    assert len({item["verb"] for item in said}) == 7
     assert said[2]["cmdline"] == ""
 
 
 def test_put_keeps_the_text_as_it_came(part: Part) -> None:
     (said,) = part("command", b"put /sys/a/b 3000  2 0 \n")
     assert (said["path"], said["text"]) == ("/sys/a/b", "3000  2 0 ")
+
+
+def test_run_keeps_the_command_as_it_came(part: Part) -> None:
+    (said,) = part("command", b"run  echo 'a  b' > /c; run d \n")
+    assert said["text"] == " echo 'a  b' > /c; run d "
 
 
 def test_a_text_goes_into_a_file_that_exists_and_into_no_other(part: Part, tmp_path: Path) -> None:
@@ -180,7 +191,7 @@ def test_what_is_no_record_is_not_taken_for_one(part: Part, record: bytes) -> No
     assert part("kmsg", record + b"\n") == [{}]
 
 
-@pytest.mark.parametrize("name", ["command", "kmsg", "option"])
+@pytest.mark.parametrize("name", ["command", "kmsg", "option", "value"])
 def test_noise_is_survived(part: Part, name: str) -> None:
     assert len(part(name, _noise(1, b"0123456789,;- loadjumpget./\t\xff", 2000))) == 2000
     assert len(part(name, _noise(2, bytes(set(range(256)) - {10}), 2000))) == 2000
@@ -196,6 +207,7 @@ def test_noise_is_survived(part: Part, name: str) -> None:
         (b"xsku.lab=poweroff", 0),
         (b"sku.lab=wait", 0),
         (b"sku.lab", 0),
+        (b"sku.lab=poweroff sku.lab=wait", 0),
         (b"", 0),
     ],
 )
@@ -203,6 +215,66 @@ def test_an_option_is_a_whole_word_of_the_command_line(
     part: Part, cmdline: bytes, found: int
 ) -> None:
     assert part("option", cmdline + b"\n") == [{"found": found}]
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "value"),
+    [
+        (b"quiet root=/dev/vda rw", "/dev/vda"),
+        (b"root=/dev/vda root=/dev/vdb", "/dev/vdb"),
+        (b"rootflags=root=x root=/dev/vda xroot=y root", "/dev/vda"),
+        (b"root=UUID=1-2  ", "UUID=1-2"),
+        (b"root=/dev/vda root=", ""),
+        (b"root=" + b"x" * 15, "x" * 15),
+        (b"root=" + b"x" * 16, None),
+        (b"rootwait root", None),
+        (b"", None),
+    ],
+)
+def test_the_last_value_on_the_command_line_counts(
+    part: Part, cmdline: bytes, value: str | None
+) -> None:
+    """The driver's buffer has sixteen bytes."""
+    assert part("value", b"root " + cmdline + b"\n") == [{} if value is None else {"value": value}]
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "output"),
+    [
+        (b"echo a; echo b >&2; exit 3", 3, "a\nb\n"),
+        (b"kill -9 $$", 128 + signal.SIGKILL, ""),
+        (b"cat", 0, ""),
+        (b"echo $HOME", 0, "/root\n"),
+        (b"echo $PATH", 0, "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"),
+        (b'[ "$(cut -d " " -f 6 /proc/$$/stat)" = $$ ] && echo leads', 0, "leads\n"),
+        (b"ls /proc/$$/fd; true", 0, "0\n1\n2\n"),
+    ],
+)
+def test_a_shell_command_is_told_with_its_status_and_what_it_said(
+    part: Part, command: bytes, status: int, output: str
+) -> None:
+    (said,) = part("shell", command + b"\n")
+    assert (said["status"], said["output"]) == (status, output)
+
+
+def test_of_a_long_output_the_end_is_kept(part: Part) -> None:
+    (said,) = part("shell", b"seq 100000; exit 1\n")
+    assert said["status"] == 1
+    assert said["output"] == "".join(f"{number}\n" for number in range(1, 100001))[-_OUTPUT_MAX:]
+
+
+@pytest.mark.parametrize("left", [b"sleep 30", b"yes"])
+def test_the_end_of_the_shell_is_the_end_whoever_holds_its_output(part: Part, left: bytes) -> None:
+    began = time.monotonic()
+    (said,) = part("shell", b"echo before; " + left + b" & left=$!; (sleep 1; kill $left) & true\n")
+    assert said["status"] == 0
+    assert time.monotonic() - began < 10
+
+
+def test_one_shell_command_at_a_time_and_the_next_one_starts_afresh(part: Part) -> None:
+    first, second = part("shell", b"echo one\necho two\n")
+    assert (first["output"], second["output"]) == ("one\n", "two\n")
+    assert first["second"] == errno.EBUSY
 
 
 def test_a_problem_names_the_object_and_the_errno_and_is_bounded(part: Part) -> None:
@@ -217,12 +289,15 @@ def test_a_problem_names_the_object_and_the_errno_and_is_bounded(part: Part) -> 
 @pytest.mark.skipif(
     not run.have("aarch64-linux-gnu-gcc"), reason="no cross compiler for arm64 is installed"
 )
-def test_sku_init_is_a_static_arm64_program_and_its_sources_stay_clean(tmp_path: Path) -> None:
+def test_the_programs_are_static_arm64_ones_and_their_sources_stay_clean(tmp_path: Path) -> None:
     runtime = layout.data_root() / "runtime"
     before = sorted(runtime.rglob("*"))
     out = tmp_path / "out"
-    make = ["make", "-j2", "-C", runtime, "CROSS_COMPILE=aarch64-linux-gnu-", "sku-init"]
-    run.run([*make, f"OUT={out}"])
-    arm64.check_elf(out / "sku-init")
-    assert b"/lib/ld-linux" not in (out / "sku-init").read_bytes()
+    programs = ("sku-init", "sku-agent", "skuctl")
+    run.run(
+        ["make", "-j2", "-C", runtime, "CROSS_COMPILE=aarch64-linux-gnu-", f"OUT={out}", *programs]
+    )
+    for program in programs:
+        arm64.check_elf(out / program)
+        assert b"/lib/ld-linux" not in (out / program).read_bytes()
     assert sorted(runtime.rglob("*")) == before

@@ -4,8 +4,10 @@
  * JSON object. The parts that need no arm64 machine are linked with it, and built with sanitizers.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "command.h"
@@ -15,6 +17,7 @@
 #include "kmsg.h"
 #include "lines.h"
 #include "problem.h"
+#include "shell.h"
 
 static struct json json;
 
@@ -90,6 +93,41 @@ static void on_option(const char *line)
 	json_number(&json, "found", facts_option(&facts, "sku.lab", "poweroff"));
 }
 
+/* A name, and the command line it is looked for in; the buffer's end is watched. */
+static void on_value(char *line)
+{
+	char *cmdline = strchr(line, ' ');
+	char value[16];
+
+	if (!cmdline)
+		return;
+	*cmdline++ = '\0';
+	if (cmdline_value(cmdline, line, value, sizeof(value)))
+		json_string(&json, "value", value);
+}
+
+static void on_shell(const char *line)
+{
+	static struct shell shell;
+	struct problem problem;
+	const char *text;
+	size_t size;
+	int status;
+
+	if (shell_start(&shell, line, &problem) < 0)
+		return;
+	json_number(&json, "second", (uint64_t)-shell_start(&shell, line, &problem));
+	while (waitpid(shell.pid, &status, WNOHANG) == 0) {
+		struct pollfd polled = { .fd = shell.output, .events = POLLIN };
+
+		if (poll(&polled, 1, 10) > 0)
+			shell_listen(&shell);
+	}
+	status = shell_end(&shell, status, &text, &size);
+	json_number(&json, "status", (uint64_t)status);
+	json_text(&json, "output", text, size);
+}
+
 static void on_problem(const char *line)
 {
 	struct problem problem;
@@ -99,6 +137,28 @@ static void on_problem(const char *line)
 	json_number(&json, "result", (uint64_t)-r);
 }
 
+static void on_line(const char *part, char *line)
+{
+	if (!strcmp(part, "command"))
+		on_command(line);
+	else if (!strcmp(part, "get"))
+		on_get(line);
+	else if (!strcmp(part, "put"))
+		on_put(line);
+	else if (!strcmp(part, "kmsg"))
+		on_record(line);
+	else if (!strcmp(part, "option"))
+		on_option(line);
+	else if (!strcmp(part, "value"))
+		on_value(line);
+	else if (!strcmp(part, "shell"))
+		on_shell(line);
+	else if (!strcmp(part, "problem"))
+		on_problem(line);
+	else
+		json_string(&json, "text", line);
+}
+
 int main(int argc, char **argv)
 {
 	static struct lines lines;
@@ -106,26 +166,16 @@ int main(int argc, char **argv)
 	char *line;
 	int r;
 
-	while ((r = lines_read(&lines, STDIN_FILENO, &line))) {
-		json_begin(&json, STDOUT_FILENO);
-		if (r < 0)
-			json_number(&json, "errno", (uint64_t)-r);
-		else if (!strcmp(part, "command"))
-			on_command(line);
-		else if (!strcmp(part, "get"))
-			on_get(line);
-		else if (!strcmp(part, "put"))
-			on_put(line);
-		else if (!strcmp(part, "kmsg"))
-			on_record(line);
-		else if (!strcmp(part, "option"))
-			on_option(line);
-		else if (!strcmp(part, "problem"))
-			on_problem(line);
-		else
-			json_string(&json, "text", line);
-		if (json_end(&json) < 0)
-			return 1;
-	}
+	do {
+		while ((r = lines_take(&lines, &line)) != -EAGAIN) {
+			json_begin(&json, STDOUT_FILENO);
+			if (r < 0)
+				json_number(&json, "errno", (uint64_t)-r);
+			else
+				on_line(part, line);
+			if (json_end(&json) < 0)
+				return 1;
+		}
+	} while (lines_fill(&lines, STDIN_FILENO) > 0);
 	return 0;
 }
