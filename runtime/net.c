@@ -103,36 +103,38 @@ static int save_message(void *data, const struct nlmsghdr *message)
 	return wanted ? add_entry(data, NET_MESSAGE, message, message->nlmsg_len) : 0;
 }
 
-static int save_kind(int fd, uint16_t type, struct buffer *out)
+static int save_kind(int fd, uint16_t type, size_t body, struct buffer *out)
 {
-	struct {
-		struct nlmsghdr head;
-		struct rtmsg body; /* as long as any of them; zeroes are what all of them start with */
-	} request = {
-		.head = {
-			.nlmsg_len = NLMSG_LENGTH(sizeof(struct rtmsg)),
-			.nlmsg_type = type,
-			.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
-		},
+	char room[NLMSG_LENGTH(sizeof(struct ifinfomsg))] = { 0 }; /* the longest of them */
+	struct nlmsghdr head = {
+		.nlmsg_len = (uint32_t)NLMSG_LENGTH(body),
+		.nlmsg_type = type,
+		.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
 	};
-	char room[NLMSG_LENGTH(sizeof(struct ifinfomsg))] = { 0 };
 
-	request.head.nlmsg_len = sizeof(room);
-	memcpy(room, &request, sizeof(request));
-	return netlink_dump(fd, room, sizeof(room), type == RTM_GETLINK ? save_link : save_message,
-			    out);
+	memcpy(room, &head, sizeof(head));
+	return netlink_dump(fd, room, head.nlmsg_len,
+			    type == RTM_GETLINK ? save_link : save_message, out);
 }
 
 /* Add the record of the network to @out. Return 0 or a negative errno, with @problem set. */
 int net_save(struct buffer *out, struct problem *problem)
 {
-	static const uint16_t kinds[] = { RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGH };
+	static const struct {
+		uint16_t type;
+		size_t body;
+	} kinds[] = {
+		{ RTM_GETLINK, sizeof(struct ifinfomsg) },
+		{ RTM_GETADDR, sizeof(struct ifaddrmsg) },
+		{ RTM_GETROUTE, sizeof(struct rtmsg) },
+		{ RTM_GETNEIGH, sizeof(struct ndmsg) },
+	};
 	struct net_header header = { .magic = NET_MAGIC, .version = NET_VERSION };
 	_cleanup_close_ int fd = netlink_open(NETLINK_ROUTE);
 	int r = fd < 0 ? fd : buffer_add(out, &header, sizeof(header));
 
 	for (size_t i = 0; r == 0 && i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		r = save_kind(fd, kinds[i], out);
+		r = save_kind(fd, kinds[i].type, kinds[i].body, out);
 	if (r < 0)
 		return problem_set(problem, -r, NULL, "cannot save how the network is set up");
 	header.size = out->used;

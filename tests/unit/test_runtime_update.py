@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The parts of an update that run on any machine, under sanitizers.
+
+What the kernel before this one hands over is hostile until it is checked.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+import struct
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sku_build import layout, run
+from sku_build import series as patch_series
+
+_PARTS = (
+    *("app", "areas", "buffer", "child", "image", "net", "netlink", "problem", "silence"),
+    *("tasks", "tcp"),
+)
+_FLAGS = ("-std=gnu11", "-D_GNU_SOURCE", "-g", "-Wall", "-Wextra", "-Werror")
+_SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover")
+
+Part = Callable[..., list[str]]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runtime = layout.data_root() / "runtime"
+    made = tmp_path_factory.mktemp("update") / "parts"
+    sources = [Path(__file__).with_suffix(".c"), *(runtime / f"{name}.c" for name in _PARTS)]
+    run.run(["gcc", *_FLAGS, *_SANITIZERS, f"-I{runtime}", "-o", made, *sources])
+    return made
+
+
+@pytest.fixture
+def part(program: Path) -> Part:
+    """Return a function that runs a part on an argument and returns the lines it prints."""
+
+    def feed(name: str, argument: object, *before: str) -> list[str]:
+        argv = [*before, str(program), name, str(argument)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    return feed
+
+
+@pytest.fixture(scope="session")
+def namespace() -> tuple[str, ...]:
+    """Return the words before a command that give it a network of its own."""
+    words = ("unshare", "--net")
+    if subprocess.run([*words, "ip", "link"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine gives no network namespace, or has no ip")
+    return words
+
+
+GOOD = "version 1\ntask 43\ntask 45\nport 6379\n"
+
+
+def test_the_record_of_an_application_comes_back_as_it_was(part: Part, tmp_path: Path) -> None:
+    file = tmp_path / "app"
+    file.write_text(GOOD)
+    assert part("app", file) == ["0", *GOOD.splitlines()]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "version 1\n",
+        "version 2\ntask 43\n",
+        "version 1\ntask 0\n",
+        "version 1\ntask 4194304\n",
+        "version 1\ntask 99999999999999999999\n",
+        "version 1\ntask -1\n",
+        "version 1\ntask 43",
+        "version 1\ntask 43\nport 0\n",
+        "version 1\ntask 43\nport 65536\n",
+        "version 1\ntask 43 44\n",
+        "version 1\ntask 43\nfile 1\n",
+        "version 1\ntask 43\n\n",
+        "version 1\ntask 43\n" + "x" * 5000 + "\n",
+        "version 1\ntask 43\n" + "port 1\n" * 1025,
+    ],
+)
+def test_a_record_that_is_not_one_is_refused(part: Part, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "app"
+    file.write_text(text)
+    assert int(part("app", file)[0]) < 0
+
+
+def test_noise_is_no_record_of_an_application(part: Part, tmp_path: Path) -> None:
+    rng = random.Random(1)
+    file = tmp_path / "app"
+    for _ in range(50):
+        file.write_bytes(GOOD.encode() + rng.randbytes(rng.randrange(1, 200)))
+        assert int(part("app", file)[0]) < 0
+
+
+_SETUP = """
+ip link set lo up
+ip link add name sku0 type {kind}
+ip link set sku0 mtu 1400 up
+ip address add 192.0.2.1/24 dev sku0
+ip address add 2001:db8::1/64 dev sku0 nodad
+ip neighbour add 192.0.2.9 lladdr 02:00:00:00:00:09 dev sku0
+ip route add 198.51.100.0/24 via 192.0.2.9
+ip route add default via 192.0.2.9
+"""
+_SHOW = "ip -o address; ip route; ip neighbour show nud permanent; ip -o link show up | cut -d: -f2"
+
+
+def _without_numbers(lines: list[str]) -> list[str]:
+    """Interfaces may have another number now; and a state that they have for a moment."""
+    return sorted(line.split(": ", 1)[-1].strip() for line in lines if "fe80" not in line)
+
+
+def test_a_network_is_set_up_again_under_other_interface_numbers(
+    program: Path, namespace: tuple[str, ...], tmp_path: Path
+) -> None:
+    file = tmp_path / "net"
+    save = f"set -e; {_SETUP.format(kind='bridge')}\n{program} net-save {file}; {_SHOW}"
+    load = (
+        "set -e; ip link add name other type bridge; ip link add name sku0 type bridge\n"
+        f"{program} net-load {file}; {_SHOW}"
+    )
+    said = []
+    for script in (save, load):
+        done = subprocess.run(
+            [*namespace, "sh", "-c", script], capture_output=True, text=True, check=False
+        )
+        if "Unknown device type" in done.stderr or "not supported" in done.stderr:
+            pytest.skip(f"no interface can be made here: {done.stderr.strip()}")
+        assert done.returncode == 0, done.stderr
+        result, *shown = done.stdout.splitlines()
+        assert result == "0", done.stdout
+        said.append(_without_numbers([line for line in shown if line]))
+    assert any("192.0.2.1/24" in line for line in said[0])
+    assert said[1] == said[0]
+
+
+def test_no_damaged_record_of_the_network_is_read_past_its_end(
+    part: Part, program: Path, namespace: tuple[str, ...], tmp_path: Path
+) -> None:
+    file = tmp_path / "net"
+    part("net-save", file, *namespace)
+    assert file.stat().st_size > struct.calcsize("IIQ")
+    assert part("net", file, *namespace)[0] == "0"
+
+
+def test_many_ports_are_silenced_in_one_batch(part: Part, namespace: tuple[str, ...]) -> None:
+    (result,) = part("silence", 1024, *namespace)
+    if -int(result) in {errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL}:
+        pytest.skip("this machine's kernel has no nf_tables")
+    assert result == "0"
+
+
+def test_areas_leave_out_the_pages_that_are_spared(part: Part) -> None:
+    with subprocess.Popen(
+        ["python3", "-c", "a = bytearray(8 << 20); print(flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        said = part("areas", child.pid)
+        child.communicate(b"\n")
+    cut = said.index("-")
+    every, rest = (
+        [tuple(int(n, 16) for n in line.split()) for line in lines]
+        for lines in (said[:cut], said[cut + 1 :])
+    )
+    assert all(end - start >= 1 << 20 for start, end in every)
+    start, end = every[0]
+    assert rest == [(start, start + 8192), (start + 12288, end - 4096), *every[1:]]
+
+
+def test_tasks_and_their_numbers_are_found(part: Part) -> None:
+    child = subprocess.Popen(["sh", "-c", "sleep 60 & wait"], start_new_session=True)
+    try:
+        while (said := part("tasks", child.pid))[1] != "2":
+            pass
+        numbers = {n for word in said[2].split(",") for n in _range(word)}
+        assert child.pid in numbers
+        assert len(numbers) == 2
+    finally:
+        subprocess.run(["pkill", "-s", str(child.pid)], check=False)
+        child.wait()
+    assert part("tasks", child.pid) == [str(-errno.ESRCH)]
+
+
+def _range(word: str) -> range:
+    first, _, last = word.partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
+def test_the_ports_of_a_process_are_found_each_once(part: Part) -> None:
+    code = (
+        "import socket\n"
+        "a = socket.create_server(('127.0.0.1', 0)); b = a.dup()\n"
+        "c = socket.create_server(('::1', 0), family=socket.AF_INET6) if socket.has_ipv6 else a\n"
+        "d = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); d.bind(('127.0.0.1', 0))\n"
+        "print(*sorted({a.getsockname()[1], c.getsockname()[1]}), flush=True); input()"
+    )
+    with subprocess.Popen(
+        ["python3", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        ports = child.stdout.readline().split()
+        result, *found = part("ports", child.pid)
+        child.communicate("\n")
+    if -int(result) in {errno.EPERM, errno.ENOSYS}:
+        pytest.skip("descriptors of another process cannot be had here")
+    assert (result, found) == ("0", ports)
+
+
+def test_a_program_is_told_by_its_status_its_output_and_its_time(part: Part) -> None:
+    assert part("child", "echo said; exit 7") == ["7", "said"]
+    assert part("child", "kill -9 $$") == [str(128 + 9)]
+    assert part("child", "sleep 60") == [str(-errno.ETIMEDOUT)]
+
+
+def _image(flags: int, tail: bytes, magic: bytes = b"ARM\x64") -> bytes:
+    return struct.pack("<8xQQQ24x4s4x", 0, 0, flags, magic) + tail
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "for a kernel"),
+        (b"short", "for a kernel"),
+        (_image(0b0010, b"pin_mem- kho-v4", b"MZ\0\0"), "for a kernel"),
+        (_image(0b0011, b"pin_mem- kho-v4"), "for a kernel"),
+        (_image(0b0110, b"pin_mem- kho-v4"), "pages of 65536 bytes"),
+        (_image(0b0010, b"kho-v4"), "no 'pin_mem-'"),
+        (_image(0b0010, b"pin_mem-"), "no 'kho-v4'"),
+        (_image(0b0010, b"pin_mem- kho-v4"), ""),
+    ],
+)
+def test_a_kernel_that_cannot_take_over_is_told(
+    part: Part, tmp_path: Path, content: bytes, why: str
+) -> None:
+    file = tmp_path / "Image"
+    file.write_bytes(content)
+    result, said = part("image", file)
+    assert why in said
+    assert (int(result) < 0) == bool(why)
+
+
+def test_the_interface_is_that_of_the_kernels_series() -> None:
+    ours = (layout.data_root() / "runtime" / "pin_mem_uapi.h").read_text()
+    mail = patch_series.load("pin_mem").directory / "0001-mm-pin_mem-add-the-interface.patch"
+    added = mail.read_text().rpartition("\n@@ ")[2].partition("\n")[2].partition("\n-- \n")[0]
+    assert ours == "".join(f"{line[1:]}\n" for line in added.splitlines())
