@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from sku_build import console
-from sku_build.bench import Report, comparison, deferred, tool
+from sku_build.bench import Report, comparison, deferred, tool, update
 from sku_build.cli import options
 
 
@@ -45,4 +47,63 @@ def tool_command(tree_name: str, board: str, rounds: int, as_json: bool) -> None
 def deferred_command(tree_name: str, memory: int, smp: int, rounds: int, as_json: bool) -> None:
     """Compare the memory map's initialisation, serial and parallel, in guests of MEMORY MiB."""
     report = deferred.measure(tree_name=tree_name, memory_mib=memory, smp=smp, rounds=rounds)
+    _show(report, as_json=as_json)
+
+
+@bench.command("update")
+@click.option("--tree", "tree_name", default="6.1", show_default=True, help="The tree.")
+@click.option(
+    "--only",
+    type=click.Choice(list(update.PARTS)),
+    multiple=True,
+    help="Take this part; may be given more than once  [default: all]",
+)
+@click.option(
+    "--data-mib",
+    type=click.IntRange(min=1),
+    default=1024,
+    show_default=True,
+    help="What redis holds where both ways are compared, and where pages are counted.",
+)
+@click.option("--large-mib", type=click.IntRange(min=1), default=4096, show_default=True)
+@click.option("--small-mib", type=click.IntRange(min=1), default=256, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--timeout-factor",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    metavar="F",
+    help="Give every phase of a run F times as long.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Keep the result and the logs of every run there.",
+)
+@options.JSON
+def update_command(
+    tree_name: str,
+    only: tuple[str, ...],
+    data_mib: int,
+    large_mib: int,
+    small_mib: int,
+    rounds: int,
+    timeout_factor: float,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare updates under redis: a client's blackout, its growth, a page's cost, a boot's.
+
+    Builds up to four kernels; the guest of LARGE MiB takes half as much again of this machine's
+    memory. A run that loses something is an error, not a number.
+    """
+    report = update.measure(
+        tree_name=tree_name,
+        sizes=update.Sizes(data_mib, large_mib, small_mib),
+        rounds=rounds,
+        only=only,
+        timeout_factor=timeout_factor,
+        output=output,
+    )
     _show(report, as_json=as_json)

@@ -6,10 +6,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import msgspec
 
 from sku_build import console
 from sku_build import demo as station
 from sku_build.cli import options
+from sku_build.cli.lab import broken_promises, show_update
+from sku_build.errors import CheckError
 from sku_build.lab import results
 from sku_build.metadata import Metadata
 
@@ -24,8 +27,20 @@ from sku_build.metadata import Metadata
 )
 @options.JSON
 def demo(output: Path, as_json: bool) -> None:
-    """Build two kernels from a real tree, boot one in QEMU, and jump into the other."""
+    """Build two kernels, boot one in QEMU, and replace it by the other under redis."""
     done = station.run(output)
+    broken = broken_promises(done.update)
+    if not (broken and as_json):
+        _show(done, as_json=as_json)
+    if broken:
+        raise CheckError(
+            f"{len(broken)} promises broken, the first: {broken[0]}",
+            where=done.update.directory,
+            data=msgspec.to_builtins(done, enc_hook=str),
+        )
+
+
+def _show(done: station.Demo, *, as_json: bool) -> None:
     if as_json:
         console.emit_json(done)
         return
@@ -46,6 +61,7 @@ def demo(output: Path, as_json: bool) -> None:
     columns = ("", "running kernel", "next kernel")
     console.table("boot and kexec", columns, results.summary(done.kexec))
     console.say(f"from the jump to the next kernel's first process: {done.kexec.kexec_ms:.1f} ms")
+    show_update(done.update, as_json=False)
 
 
 def _build_row(name: str, item: Metadata) -> tuple[str, ...]:

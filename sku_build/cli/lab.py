@@ -21,6 +21,7 @@ from sku_build.lab import (
     UpdateResult,
     Way,
     bundle,
+    debug,
     results,
     rootfs,
     scenario,
@@ -29,6 +30,7 @@ from sku_build.lab import (
 )
 
 _SHOWN_WARNINGS = 20
+_DEBUG_BOARD = "qemu-virt"
 
 
 @click.group()
@@ -56,7 +58,11 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
             metavar="DIR",
             help="Where result.json and the logs go; a directory in the cache, unless given.",
         ),
-        click.option("--fail-on-warnings", is_flag=True, help="Exit 3 if a kernel's log has one."),
+        click.option(
+            "--fail-on-warnings",
+            is_flag=True,
+            help="Exit 3 if a kernel's log has one; update and debug always do.",
+        ),
         click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
     ]
     for option in reversed(options):
@@ -138,7 +144,7 @@ def update_command(
             plain_path=plain,
             options=_options(given),
         )
-    broken = [f"{item.way}: {text}" for item in result.ways for text in item.broken]
+    broken = broken_promises(result)
     if not (broken and given["as_json"]):
         show_update(result, as_json=given["as_json"])
     if broken:
@@ -147,6 +153,76 @@ def update_command(
             where=result.directory,
             data=msgspec.to_builtins(result),
         )
+
+
+@lab.command("debug")
+@click.argument("path", metavar="[BUNDLE]", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--tree",
+    "tree_name",
+    default="6.1",
+    show_default=True,
+    help="The tree, when there is no BUNDLE and one is built.",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="How often the selftest of pin_mem is run.",
+)
+@click.option(
+    "--data-mib",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    metavar="N",
+    help="How much redis holds in the update.",
+)
+@_run_options
+def debug_command(
+    path: Path | None, tree_name: str, rounds: int, data_mib: int, **given: Any
+) -> None:
+    """Have a kernel that watches itself take memory out of tasks, and updated under redis.
+
+    BUNDLE is built with the fragment `debug`; without one, it is built first. Exit status 3 says
+    that the selftest failed, that a kernel complained or leaked, or that the update lost something.
+    """
+    if path is None:
+        board = boards.load(given["board_name"] or _DEBUG_BOARD)
+        path = debug.build(tree_name, board)
+    else:
+        board = _board(path, given["board_name"])
+    with console.step(f"Watching {path} on {board.name}"):
+        result = debug.debug(
+            path,
+            board=board,
+            rounds=rounds,
+            load=update.Load(data_mib),
+            options=_options(given),
+        )
+    _show_debug(result, as_json=given["as_json"])
+    if result.complaints:
+        raise CheckError(
+            f"{len(result.complaints)} complaints, the first: {result.complaints[0]}",
+            where=result.directory,
+            hint="serial.log and result.json there have all of them",
+            data=msgspec.to_builtins(result),
+        )
+
+
+def _show_debug(result: debug.DebugResult, *, as_json: bool) -> None:
+    """Print the result, unless an error that holds it follows: JSON is printed once."""
+    if as_json:
+        if not result.complaints:
+            console.emit_json(result)
+        return
+    title = f"a kernel that watches itself on {result.board}"
+    console.table(title, ("", ""), debug.rows(result))
+    for text in result.complaints[:_SHOWN_WARNINGS]:
+        console.warn(text)
+    console.note(f"result and logs: {result.directory}")
 
 
 @lab.command("rootfs")
@@ -214,6 +290,11 @@ def _show(result: BootResult | KexecResult, *, as_json: bool) -> None:
     for release, line in results.warnings(result)[:_SHOWN_WARNINGS]:
         console.warn(f"{release}: [{line.us / 1e6:.6f}] {line.text}")
     console.note(f"result and logs: {result.directory}")
+
+
+def broken_promises(result: UpdateResult) -> list[str]:
+    """Return what each way broke, for people."""
+    return [f"{item.way}: {text}" for item in result.ways for text in item.broken]
 
 
 def show_update(result: UpdateResult, *, as_json: bool) -> None:

@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
 import pytest
 
-from sku_build.bench import Comparison, Report
+from sku_build.bench import Comparison, Report, update
 from sku_build.bench.comparison import rows
-from sku_build.errors import CheckError
+from sku_build.errors import CheckError, UserError
+from sku_build.lab import update_result as outcome
+from sku_build.lab.update_result import Stamp
+
+_HZ = 1_000_000_000
 
 
 def comparison(ours: list[float], ordinary: list[float], goal: float | None = None) -> Comparison:
@@ -29,3 +36,75 @@ def test_a_goal_is_the_largest_ratio_wanted(goal: float | None, met: bool | None
 def test_nothing_measured_is_no_ratio() -> None:
     with pytest.raises(CheckError, match="measured 0 s"):
         comparison([1.0], [0.0])
+
+
+@pytest.mark.parametrize(("goal", "met"), [(3.0, True), (2.0, False)])
+def test_a_goal_may_be_how_much_more_it_is(goal: float, met: bool) -> None:
+    item = msgspec.structs.replace(comparison([5.0], [2.5]), goal_difference=goal)
+    assert (item.difference, item.met) == (2.5, met)
+    (row,) = rows(Report(bench="t", inputs={}, comparisons=[item]))
+    assert row[-2:] == (f"≤ {goal:g} s more", "met" if met else "missed")
+
+
+def test_every_goal_must_be_met() -> None:
+    item = msgspec.structs.replace(comparison([5.0], [2.5], goal=2.0), goal_difference=1.0)
+    assert item.met is False
+
+
+def _report(*stamps: tuple[str, int], pages: int = 1000, huge: int = 0) -> outcome.Report:
+    return outcome.Report(
+        counter_hz=_HZ,
+        stamps=[Stamp(*stamp) for stamp in stamps],
+        pages=pages,
+        huge=huge,
+        image_bytes=0,
+        pages_bytes=0,
+    )
+
+
+def test_what_a_page_costs_is_both_phases_and_nothing_between() -> None:
+    report = _report(
+        *(("freeze", 0), ("detach", 5_000), ("dump", 305_000), ("kernel-jump", 9_000_000)),
+        *(("attach", 20_000_000), ("thaw", 21_000_000), ("thaw-end", 22_000_000)),
+    )
+    assert update.per_page_ns(report) == 1300
+
+
+@pytest.mark.parametrize(
+    ("report", "said"),
+    [
+        (_report(("detach", 0), ("dump", 1)), "no phase attach"),
+        (_report(("detach", 0), ("attach", 1), ("thaw", 2), pages=0), "no page"),
+    ],
+)
+def test_an_update_that_kept_nothing_is_no_measure(report: outcome.Report, said: str) -> None:
+    with pytest.raises(CheckError, match=said):
+        update.per_page_ns(report)
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [
+        "none",
+        "ok blocks 1000000 order 0 lost 1 wrong 0 twice 0",
+        "ok blocks 999999 order 0 lost 0 wrong 0 twice 0",
+        "bad blocks 1000000 order 0 lost 0 wrong 0 twice 0",
+        "ok blocks 1000000 order 0",
+    ],
+)
+def test_a_boot_that_lost_a_page_is_no_measure(verdict: str, tmp_path: Path) -> None:
+    update.intact("ok blocks 1000000 order 0 lost 0 wrong 0 twice 0", tmp_path)
+    with pytest.raises(CheckError, match="not intact"):
+        update.intact(verdict, tmp_path)
+
+
+def test_a_run_that_broke_a_promise_is_an_error_and_no_number() -> None:
+    update.kept([], "ours", "here")
+    with pytest.raises(CheckError, match="keys was 9 and is 8") as caught:
+        update.kept(["keys was 9 and is 8"], "ours", "here")
+    assert caught.value.where == "here"
+
+
+def test_what_does_not_grow_is_refused_before_anything_is_built() -> None:
+    with pytest.raises(UserError, match="256 MiB is not more than 256 MiB"):
+        update.measure(tree_name="none", sizes=update.Sizes(1, 256, 256), rounds=1)
