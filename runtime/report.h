@@ -12,6 +12,7 @@
 struct report {
 	struct pin_moved moved;
 	struct images_size images;
+	uint64_t extents; /* runs of pages that follow each other in memory and in the process */
 	size_t tasks;
 };
 

@@ -40,8 +40,12 @@ static int stamp(struct restore *restore, const char *phase, uint64_t counter)
 static int take_records(struct restore *restore)
 {
 	_cleanup_buffer_ struct buffer text = { 0 };
-	int r = pin_get(restore->session, APP_RECORD, &text, &restore->problem);
+	struct pin_mem_info info;
+	int r = pin_info(restore->session, &info, &restore->problem);
 
+	restore->report.extents = r == 0 ? info.extents : 0;
+	if (r == 0)
+		r = pin_get(restore->session, APP_RECORD, &text, &restore->problem);
 	if (r == 0)
 		r = app_read(&text, &restore->app, &restore->problem);
 	if (r == 0)
