@@ -484,6 +484,7 @@ enum status update(const struct update_options *options)
 		problem_print(&update.problem);
 		return update.problem.error == EBUSY ? STATUS_USER : STATUS_INTERNAL;
 	}
+	unlink(STATE_CONTINUE); /* of an update before this one */
 	update.deadline_ms = state_now_ms() + options->timeout_s * 1000ULL;
 	update.state->application = options->pid;
 	update.session = pin_create(options->name, &update.problem);

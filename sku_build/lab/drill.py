@@ -95,7 +95,7 @@ def drill(service: Service, before: Census, command: str) -> Drilled:
             found = leftovers(service)
         seen = service.client.stop(service.seconds)
         said = machine.kernel_log()[known:]
-    told = [line.text for line in said if line.facility == 0 and line.level <= results.WARNING]
+    told = [line.text for line in results.unexpected(said, service.run.expected)]
     after = service.census()
     wrong = [*found, *outcome.broken_promises(before, after, seen, told)]
     return Drilled(status=ran.status, output=ran.output, wrong=wrong)

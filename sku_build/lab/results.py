@@ -163,14 +163,22 @@ def kernel_boot(
         boot_ms=elapsed_ms(since, init.counter, init.counter_hz),
         uptime_ms=round(init.uptime_ns / 1e6, 3),
         deferred_ms=[int(match[1]) for match in deferred],
-        warnings=[
-            LogLine(line.level, line.us, line.text)
-            for line in own
-            if line.level <= WARNING
-            and not any(known.search(line.text) for known in (_LOCKDEP, *expected))
-        ],
+        warnings=[LogLine(line.level, line.us, line.text) for line in unexpected(own, expected)],
         log=log,
     )
+
+
+def unexpected(
+    lines: Sequence[guest.Line], expected: Sequence[re.Pattern[str]]
+) -> list[guest.Line]:
+    """Return the kernel's own warnings, without those that are ``expected``."""
+    return [
+        line
+        for line in lines
+        if line.facility == 0
+        and line.level <= WARNING
+        and not any(known.search(line.text) for known in (_LOCKDEP, *expected))
+    ]
 
 
 def warnings(result: Result) -> list[tuple[str, LogLine]]:
