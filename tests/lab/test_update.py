@@ -27,17 +27,6 @@ _ROLLED_BACK = {ExitCode.ROLLED_BACK, ExitCode.TIMED_OUT}
 _KILLED = 128 + 9
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _runtime() -> None:
-    """Skip all of this as long as the runtime is not there to do it."""
-    try:
-        application.root_image()
-    except SkuError as error:
-        if "the runtime has no" not in error.message:
-            raise
-        pytest.skip(error.message)
-
-
 @pytest.fixture(scope="session")
 def plain_bundle(linux_6_1: Tree, qemu_virt: Board) -> Path:
     """The kernel that the ordinary way is gone with: none of our series but deferred_init."""
