@@ -13,6 +13,7 @@
 #include "facts.h"
 #include "image.h"
 #include "pin.h"
+#include "state.h"
 #include "tasks.h"
 #include "undo.h"
 
@@ -37,6 +38,19 @@ static bool reads(const char *path, const char *wanted)
 		return false;
 	text[strcspn(text, "\n")] = '\0';
 	return !strcmp(text, wanted);
+}
+
+/* One of somebody else's is neither replaced nor jumped into. */
+static void check_loaded(const struct update_options *options, struct check *check)
+{
+	bool loaded = reads("/sys/kernel/kexec_loaded", "1");
+
+	if (loaded && !state_loaded())
+		problem_set(found(check, "kexec"), 0, "unload it: kexec -u",
+			    "a kernel is loaded already, and not by skuctl");
+	if (!loaded && options->pid && !options->image)
+		problem_set(found(check, "kexec"), 0, "skuctl load, or --image, --initrd, --cmdline",
+			    "no next kernel is loaded");
 }
 
 static void check_criu(struct check *check)
@@ -76,9 +90,7 @@ void check_machine(const struct update_options *options, struct check *check)
 		problem_set(found(check, "kexec"), 0,
 			    "boot with kernel.kexec_load_disabled=0: it cannot be taken back",
 			    "kexec is switched off (kernel.kexec_load_disabled)");
-	if (reads("/sys/kernel/kexec_loaded", "1"))
-		problem_set(found(check, "kexec"), 0, "unload it: kexec -u",
-			    "a kernel is loaded already, and not by an update");
+	check_loaded(options, check);
 	if (!options->no_pid_reserve && access(PID_RESERVE_NEXT, W_OK) < 0)
 		problem_set(found(check, "pid_reserve"), errno,
 			    "build the kernel with the series pid_reserve; --no-pid-reserve goes on "

@@ -45,6 +45,7 @@ static const char usage[] =
 	"    --dry-run           check only\n"
 	"    --json              say in JSON how it ended\n"
 	"  check    say what stands in the way of an update; the options of update, any of them\n"
+	"  load     load the next kernel now, for an update without --image, --initrd and --cmdline\n"
 	"  status   say which phase an update is in  [--json]\n"
 	"  report   print the report of the update that led to this kernel, as JSON\n"
 	"  undo     end an update that has not jumped, or clean up after one\n"
@@ -214,9 +215,17 @@ static enum status do_update(struct given *given)
 {
 	if (!given->update.pid)
 		return needs("update", "--pid");
-	if (!given->update.image || !given->update.initrd || !given->update.cmdline)
-		return needs("update", "--image, --initrd and --cmdline");
+	if (!given->update.image != !given->update.initrd ||
+	    !given->update.image != !given->update.cmdline)
+		return needs("update", "--image, --initrd and --cmdline, or none of them after load");
 	return update(&given->update);
+}
+
+static enum status do_load(struct given *given)
+{
+	if (!given->update.image || !given->update.initrd || !given->update.cmdline)
+		return needs("load", "--image, --initrd and --cmdline");
+	return update_load(&given->update);
 }
 
 static enum status do_check(struct given *given)
@@ -366,9 +375,10 @@ static const struct {
 	const char *word;
 	enum status (*run)(struct given *given);
 } commands[] = {
-	{ "update", do_update }, { "check", do_check },	    { "status", do_status },
-	{ "report", do_report }, { "undo", do_undo },	    { "restore", do_restore },
-	{ "rescue", do_rescue }, { "drop", do_drop },	    { "measure", do_measure },
+	{ "update", do_update },   { "check", do_check },   { "load", do_load },
+	{ "status", do_status },   { "report", do_report }, { "undo", do_undo },
+	{ "restore", do_restore }, { "rescue", do_rescue }, { "drop", do_drop },
+	{ "measure", do_measure },
 };
 
 int main(int argc, char **argv)

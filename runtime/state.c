@@ -14,6 +14,23 @@
 
 #include "cleanup.h"
 
+/* Read the state without its lock. Return whether there is one. */
+static bool look(struct state *state)
+{
+	_cleanup_close_ int fd = open(STATE_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd >= 0 && read(fd, state, sizeof(*state)) == sizeof(*state) &&
+	       state->magic == STATE_MAGIC && state->version == STATE_VERSION;
+}
+
+/* Return whether the kernel that is loaded, if one is, is one that skuctl has loaded. */
+bool state_loaded(void)
+{
+	struct state state;
+
+	return look(&state) && state.loaded;
+}
+
 static int lock(int fd, struct problem *problem)
 {
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
@@ -24,12 +41,14 @@ static int lock(int fd, struct problem *problem)
 }
 
 /*
- * Map the state, and hold its lock for as long as @fd is open in anybody; with @create from scratch.
+ * Map the state, and hold its lock for as long as @fd is open in anybody; with @create from scratch,
+ * but for the kernel that is loaded.
  * Return NULL with the problem set: ENOENT when there is none, EBUSY when somebody has the lock.
  */
 struct state *state_open(bool create, int *fd, struct problem *problem)
 {
 	_cleanup_close_ int file = -1;
+	bool loaded = state_loaded();
 	struct stat about;
 	struct state *state;
 
@@ -59,7 +78,7 @@ struct state *state_open(bool create, int *fd, struct problem *problem)
 	}
 	if (create) {
 		*state = (struct state){ .magic = STATE_MAGIC, .version = STATE_VERSION,
-					 .updater = getpid() };
+					 .updater = getpid(), .loaded = loaded };
 	} else if (state->magic != STATE_MAGIC || state->version != STATE_VERSION) {
 		problem_set(problem, 0, "remove it", STATE_FILE " is of another version");
 		munmap(state, sizeof(*state));
@@ -76,11 +95,9 @@ struct state *state_open(bool create, int *fd, struct problem *problem)
  */
 pid_t state_interrupt(pid_t told)
 {
-	_cleanup_close_ int fd = open(STATE_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	struct state state;
 
-	if (fd < 0 || read(fd, &state, sizeof(state)) != sizeof(state) ||
-	    state.magic != STATE_MAGIC || state.updater <= 1 || state.updater == told)
+	if (!look(&state) || state.updater <= 1 || state.updater == told)
 		return told;
 	kill(state.updater, SIGTERM);
 	return state.updater;

@@ -40,6 +40,7 @@ struct state {
 };
 
 struct state *state_open(bool create, int *fd, struct problem *problem);
+bool state_loaded(void);
 pid_t state_interrupt(pid_t told);
 void state_show(const char *phase);
 uint64_t state_now_ms(void);

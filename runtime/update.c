@@ -319,6 +319,8 @@ static int load(struct update *update)
 	update->state->loaded = true;
 	/* Written back now, so that there is little to write when nobody gets an answer. */
 	sync();
+	if (!options->image) /* by `skuctl load` */
+		return 0;
 	return kexec_load_files(options->image, options->initrd, options->cmdline,
 				&update->problem);
 }
@@ -443,7 +445,9 @@ static enum status guarded(struct update *update, struct check *check)
 	if (enter(update, PHASE_CHECK) == 0) {
 		if (checked(update->options, check)) {
 			close(update->session);
-			return guard_let_go(&guard) < 0 ? STATUS_STUCK : STATUS_CHECK;
+			status = guard_let_go(&guard) < 0 ? STATUS_STUCK : STATUS_CHECK;
+			print_json(update->options, check, NULL, phase_names[PHASE_CHECK], status);
+			return status;
 		}
 		go(update);
 	}
@@ -462,6 +466,36 @@ static enum status dry_run(const struct update_options *options)
 		print_json(options, &check, NULL, "check", status);
 	else if (status == STATUS_OK)
 		printf("nothing stands in the way of an update\n");
+	return status;
+}
+
+/*
+ * Load the next kernel for an update that is to come. Return with it loaded, or with none: what was
+ * loaded before is no longer wanted.
+ */
+enum status update_load(const struct update_options *options)
+{
+	static struct check check;
+	_cleanup_close_ int lock = -1;
+	struct problem problem;
+	struct state *state = state_open(true, &lock, &problem);
+	enum status status = STATUS_OK;
+
+	if (!state) {
+		problem_print(&problem);
+		return problem.error == EBUSY ? STATUS_USER : STATUS_INTERNAL;
+	}
+	check_next(options, &check);
+	for (size_t i = 0; i < check.count; i++)
+		problem_print(&check.findings[i].problem);
+	state->loaded = true;
+	if (check.count || kexec_load_files(options->image, options->initrd, options->cmdline,
+					    &problem) < 0) {
+		if (!check.count)
+			problem_print(&problem);
+		status = undo(state, -1) ? STATUS_STUCK : STATUS_CHECK;
+	}
+	print_json(options, &check, NULL, phase_names[PHASE_LOAD], status);
 	return status;
 }
 

@@ -37,7 +37,7 @@ enum status {
 
 struct update_options {
 	pid_t pid;
-	const char *image;
+	const char *image; /* NULL: what `skuctl load` has loaded */
 	const char *initrd;
 	const char *cmdline;
 	const char *name;                     /* of the session */
@@ -52,6 +52,7 @@ struct update_options {
 
 extern const char *const phase_names[PHASES];
 
+enum status update_load(const struct update_options *options);
 enum status update(const struct update_options *options);
 
 #endif

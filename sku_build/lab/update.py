@@ -70,16 +70,17 @@ class Service:
         """Let the guest see the second bundle."""
         self.machine.run(_MOUNT)
 
-    def command(self, *words: str) -> str:
-        """Return the command that updates the kernel, with more ``words`` for ``skuctl``.
-
-        :meth:`mount` comes first.
-        """
+    @property
+    def next_kernel(self) -> str:
+        """The options that tell ``skuctl`` the next kernel; :meth:`mount` comes first."""
         return (
-            f"skuctl update --pid {self.pid} --image {_SHARE}/{bundle.IMAGE} "
-            f"--initrd {_SHARE}/{bundle.INITRAMFS} "
-            f"{' '.join(words)} --cmdline '{self.run.cmdline(self.second)}'"
+            f"--image {_SHARE}/{bundle.IMAGE} --initrd {_SHARE}/{bundle.INITRAMFS} "
+            f"--cmdline '{self.run.cmdline(self.second)}'"
         )
+
+    def command(self, *words: str) -> str:
+        """Return the command that updates the kernel, with more ``words`` for ``skuctl``."""
+        return " ".join([f"skuctl update --pid {self.pid}", *words, self.next_kernel])
 
 
 def prepared(board: Board, load: Load, options: Options) -> Run:

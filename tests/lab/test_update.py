@@ -110,6 +110,21 @@ def test_an_update_that_takes_too_long_is_undone(served: tuple[Service, Census])
     assert (done.status, done.wrong) == (ExitCode.TIMED_OUT, []), done.output
 
 
+def test_a_kernel_that_was_loaded_beforehand_goes_with_the_update_that_is_undone(
+    served: tuple[Service, Census],
+) -> None:
+    service, before = served
+    with service.machine.phase(Phase.LOAD):
+        service.machine.run(f"skuctl load {service.next_kernel}")
+        assert service.machine.get("/sys/kernel/kexec_loaded").strip() == "1"
+    command = f"skuctl update --pid {service.pid} --phase-timeout seal=1 --pause-before seal"
+    done = drilled(service, before, command)
+    assert (done.status, done.wrong) == (ExitCode.TIMED_OUT, []), done.output
+    again = drilled(service, before, command)
+    assert (again.status, again.wrong) == (ExitCode.CHECK, []), again.output
+    assert "no next kernel is loaded" in again.output
+
+
 def test_an_image_that_is_none_ends_the_update_before_it_begins(
     served: tuple[Service, Census],
 ) -> None:
