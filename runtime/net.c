@@ -17,6 +17,7 @@
 #define LINKS_MAX 1024
 #define INTERFACE_PATIENCE_MS 5000
 #define POLL_MS 2
+#define NO_CARRIER (RTNH_F_DEAD | RTNH_F_LINKDOWN) /* what was so then; not taken in a request */
 
 /* An attribute of a message; the kernel's own macros are made for messages that are trusted. */
 static const struct nlattr *next_attribute(const char **at, const char *end)
@@ -145,6 +146,7 @@ int net_save(struct buffer *out, struct problem *problem)
 struct load {
 	int fd;
 	struct problem *problem;
+	int waited_ms;
 	size_t count;
 	struct {
 		uint32_t old;
@@ -161,14 +163,14 @@ static uint32_t new_index(const struct load *load, uint32_t old)
 	return 0;
 }
 
-/* A driver may still be at it: the interface is waited for. */
-static uint32_t wait_for_link(const char *name)
+/* A driver may still be at it: the interface is waited for, and all of them not for longer. */
+static uint32_t wait_for_link(struct load *load, const char *name)
 {
 	const struct timespec pause = { .tv_nsec = POLL_MS * 1000000 };
 	uint32_t index;
 
-	for (int waited = 0; !(index = if_nametoindex(name)) && waited < INTERFACE_PATIENCE_MS;
-	     waited += POLL_MS)
+	for (; !(index = if_nametoindex(name)) && load->waited_ms < INTERFACE_PATIENCE_MS;
+	     load->waited_ms += POLL_MS)
 		nanosleep(&pause, NULL);
 	return index;
 }
@@ -204,7 +206,7 @@ static int load_link(struct load *load, const char *data, size_t size)
 	memcpy(&link, data, sizeof(link));
 	if (!memchr(link.name, '\0', sizeof(link.name)) || link.up > 1)
 		return problem_set(load->problem, EBADMSG, NULL, "cannot use the saved interfaces");
-	index = link.up ? wait_for_link(link.name) : if_nametoindex(link.name);
+	index = link.up ? wait_for_link(load, link.name) : if_nametoindex(link.name);
 	if (!index)
 		return link.up ? problem_set(load->problem, ENODEV,
 					     "build its driver into the next kernel",
@@ -254,6 +256,7 @@ static bool map_hops(const struct load *load, char *at, size_t size)
 		whole = RTNH_ALIGN((size_t)hop.rtnh_len);
 		if (hop.rtnh_len < sizeof(hop) || whole > size)
 			return false;
+		hop.rtnh_flags &= (uint8_t)~NO_CARRIER;
 		hop.rtnh_ifindex = (int)new_index(load, (uint32_t)hop.rtnh_ifindex);
 		if (!hop.rtnh_ifindex)
 			return false;
@@ -281,6 +284,16 @@ static int add_attribute(const struct load *load, uint16_t type, const struct nl
 		index = new_index(load, index);
 		return index ? netlink_attribute(request, RTA_OIF, &index, sizeof(index)) : 1;
 	}
+	if (type == RTM_NEWADDR && kind == IFA_FLAGS) {
+		uint32_t flags;
+
+		if (payload_size(attribute) != sizeof(flags))
+			return -EBADMSG;
+		memcpy(&flags, payload(attribute), sizeof(flags));
+		/* The address was this machine's a moment ago: nobody else is asked. */
+		flags = (flags & ~(uint32_t)IFA_F_TENTATIVE) | IFA_F_NODAD;
+		return netlink_attribute(request, IFA_FLAGS, &flags, sizeof(flags));
+	}
 	r = netlink_attribute(request, attribute->nla_type, payload(attribute),
 			      payload_size(attribute));
 	if (r == 0 && type == RTM_NEWROUTE && kind == RTA_MULTIPATH &&
@@ -297,8 +310,6 @@ static bool map_body(const struct load *load, uint16_t type, char *body)
 		struct ifaddrmsg *address = (void *)body;
 
 		address->ifa_index = new_index(load, address->ifa_index);
-		if (address->ifa_family == AF_INET6)
-			address->ifa_flags |= IFA_F_NODAD;
 		return address->ifa_index;
 	}
 	if (type == RTM_NEWNEIGH) {
@@ -309,6 +320,7 @@ static bool map_body(const struct load *load, uint16_t type, char *body)
 			neighbour->ndm_state = NUD_STALE;
 		return neighbour->ndm_ifindex;
 	}
+	((struct rtmsg *)(void *)body)->rtm_flags &= ~(unsigned int)NO_CARRIER;
 	return true;
 }
 
@@ -350,6 +362,7 @@ static int turn(const struct nlmsghdr *message)
 	if (message->nlmsg_type == RTM_NEWNEIGH)
 		return 3;
 	return find(message, sizeof(struct rtmsg), RTA_GATEWAY) ||
+	       find(message, sizeof(struct rtmsg), RTA_VIA) ||
 	       find(message, sizeof(struct rtmsg), RTA_MULTIPATH) ? 2 : 1;
 }
 
@@ -371,8 +384,14 @@ static int load_entry(struct load *load, const struct net_entry *entry, const ch
 	if (turn(message) != now)
 		return 0;
 	r = load_message(load, message);
-	return r < 0 ? problem_set(load->problem, -r, NULL, "cannot set up %s again", things[now]) :
-		       0;
+	if (r == 0)
+		return 0;
+	problem_set(load->problem, -r, NULL, "cannot set up %s again", things[now]);
+	/* Without its address an application cannot come back; without a route it can. */
+	if (now == 0)
+		return r;
+	problem_print(load->problem);
+	return 0;
 }
 
 static int load_all(struct load *load, const char *data, size_t size, int now)
@@ -418,6 +437,7 @@ int net_load(const void *data, size_t size, struct problem *problem)
 	if (header.magic != NET_MAGIC || header.version != NET_VERSION || header.size != size)
 		return problem_set(problem, EBADMSG, NULL, "cannot use the saved network");
 	load.count = 0;
+	load.waited_ms = 0;
 	load.problem = problem;
 	load.fd = netlink_open(NETLINK_ROUTE);
 	if (load.fd < 0)
