@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from sku_build import tree
+
+# A shell that starts the tests in the background has them ignore it, and the tests of it with them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 HOSTILE_GIT_CONFIG = """\
 [user]
