@@ -136,7 +136,10 @@ static int attach(struct restore *restore)
 	return r;
 }
 
-/* From here on the application runs: nothing that fails is a reason to stop it. */
+/*
+ * Nothing that fails from here on is a reason to keep the application from running. Its connections
+ * are woken while it stands still: a write to a socket that is in repair mode fails.
+ */
 static void thaw(struct restore *restore)
 {
 	const struct tasks *tasks = &restore->app.tasks;
@@ -144,9 +147,9 @@ static void thaw(struct restore *restore)
 
 	if (silence_off(&problem) < 0)
 		problem_print(&problem);
-	tasks_continue(tasks);
 	if (tcp_wake(tasks->pids, tasks->count, &problem) < 0)
 		problem_print(&problem);
+	tasks_continue(tasks);
 	stamp(restore, "thaw-end", 0);
 	if (access(PID_RESERVED, W_OK) == 0 && file_put(PID_RESERVED, "\n", &problem) < 0)
 		problem_print(&problem);
