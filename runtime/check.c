@@ -3,14 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "child.h"
 #include "cleanup.h"
 #include "facts.h"
+#include "file.h"
 #include "image.h"
 #include "pin.h"
 #include "state.h"
@@ -31,12 +30,9 @@ static struct problem *found(struct check *check, const char *what)
 
 static bool reads(const char *path, const char *wanted)
 {
-	_cleanup_file_ FILE *file = fopen(path, "re");
-	char text[64] = "";
+	char text[64];
 
-	if (!file || !fgets(text, sizeof(text), file))
-		return false;
-	text[strcspn(text, "\n")] = '\0';
+	file_text(path, text, sizeof(text));
 	return !strcmp(text, wanted);
 }
 

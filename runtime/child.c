@@ -18,7 +18,7 @@
 #define OUTPUT_MAX 65536 /* what is kept of it */
 #define ENVIRONMENT_MAX 8
 
-static char path_variable[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+static char path_variable[] = "PATH=" CHILD_PATH;
 
 static int spawn(pid_t *pid, const char *const argv[], char *const environment[], int output)
 {
@@ -57,7 +57,7 @@ pid_t child_start(const char *const argv[], const char *const environment[], int
 	for (size_t i = 0; environment && environment[i] && i < ENVIRONMENT_MAX; i++)
 		words[i + 1] = (char *)(uintptr_t)environment[i];
 	/* It is our own PATH that posix_spawnp() goes by, and the first process has none. */
-	setenv("PATH", path_variable + strlen("PATH="), 1);
+	setenv("PATH", CHILD_PATH, 1);
 	r = spawn(&pid, argv, words, output);
 	if (r)
 		return problem_set(problem, r, r == ENOENT ? "install it" : NULL, "cannot run %s",

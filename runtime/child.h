@@ -9,6 +9,9 @@
 #include "buffer.h"
 #include "problem.h"
 
+/* Where programs are looked for: the first process is given no PATH. */
+#define CHILD_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 pid_t child_start(const char *const argv[], const char *const environment[], int output,
 		  struct problem *problem);
 int child_run(const char *const argv[], struct buffer *output, unsigned int timeout_ms,

@@ -1,37 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "facts.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "cleanup.h"
-
-/* Read the start of a file as one string without its last newline; "" when it cannot be read. */
-static void read_text(const char *path, char *text, size_t size)
-{
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	size_t used = 0;
-	ssize_t n = 1;
-
-	while (fd >= 0 && n > 0 && used < size - 1) {
-		n = read(fd, text + used, size - 1 - used);
-		if (n > 0)
-			used += (size_t)n;
-	}
-	if (used && text[used - 1] == '\n')
-		used--;
-	text[used] = '\0';
-}
+#include "file.h"
 
 static uint64_t memory_total_kib(void)
 {
 	char text[256]; /* MemTotal is the first line */
 	const char *at;
 
-	read_text("/proc/meminfo", text, sizeof(text));
+	file_text("/proc/meminfo", text, sizeof(text));
 	at = strstr(text, "MemTotal:");
 	return at ? strtoull(at + strlen("MemTotal:"), NULL, 10) : 0;
 }
@@ -39,7 +21,7 @@ static uint64_t memory_total_kib(void)
 /* Read the running kernel's command line. */
 void cmdline_read(char *cmdline, size_t size)
 {
-	read_text("/proc/cmdline", cmdline, size);
+	file_text("/proc/cmdline", cmdline, size);
 }
 
 /* Gather the facts; one that the kernel does not tell is left empty or 0. */
@@ -50,8 +32,8 @@ void facts_gather(struct facts *facts)
 	memset(facts, 0, sizeof(*facts));
 	uname(&facts->kernel);
 	cmdline_read(facts->cmdline, sizeof(facts->cmdline));
-	read_text("/sys/devices/system/cpu/online", facts->cpus_online, sizeof(facts->cpus_online));
-	read_text("/sys/devices/system/cpu/possible", facts->cpus_possible,
+	file_text("/sys/devices/system/cpu/online", facts->cpus_online, sizeof(facts->cpus_online));
+	file_text("/sys/devices/system/cpu/possible", facts->cpus_possible,
 		  sizeof(facts->cpus_possible));
 	facts->memory_kib = memory_total_kib();
 	facts->page_size = (uint64_t)sysconf(_SC_PAGESIZE);

@@ -10,6 +10,41 @@
 
 #include "cleanup.h"
 
+/* Write all of @data. Return 0 or a negative errno. */
+int file_write_all(int fd, const void *data, size_t size)
+{
+	const char *at = data;
+
+	while (size) {
+		ssize_t n = write(fd, at, size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		at += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+/* Read the start of a file as one string without its last newline; "" when it cannot be read. */
+void file_text(const char *path, char *text, size_t size)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t used = 0;
+	ssize_t n = 1;
+
+	while (fd >= 0 && n > 0 && used < size - 1) {
+		n = read(fd, text + used, size - 1 - used);
+		if (n > 0)
+			used += (size_t)n;
+	}
+	if (used && text[used - 1] == '\n')
+		used--;
+	text[used] = '\0';
+}
+
 /*
  * Regular files only, as all of debugfs, sysfs and proc are: the first process must not wait for
  * what a device or a pipe may never do. O_NONBLOCK keeps the open itself from waiting.

@@ -6,13 +6,13 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "pin.h"
 #include "state.h"
 
@@ -102,21 +102,6 @@ int images_put(int session, struct images_size *size, struct problem *problem)
 	return 0;
 }
 
-static int write_all(int fd, const char *data, size_t size)
-{
-	while (size) {
-		ssize_t n = write(fd, data, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		data += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
 /* A name comes from the kernel before this one: no more of a path than the file itself. */
 static int get_file(int session, const char *record, struct images_size *size,
 		    struct problem *problem)
@@ -136,7 +121,7 @@ static int get_file(int session, const char *record, struct images_size *size,
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return problem_set(problem, errno, NULL, "cannot make %s", path);
-	r = write_all(fd, data.data, data.used);
+	r = file_write_all(fd, data.data, data.used);
 	if (r < 0)
 		return problem_set(problem, -r, NULL, "cannot write %s", path);
 	size->all += data.used;

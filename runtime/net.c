@@ -7,7 +7,6 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,42 +17,6 @@
 #define INTERFACE_PATIENCE_MS 5000
 #define POLL_MS 2
 #define NO_CARRIER (RTNH_F_DEAD | RTNH_F_LINKDOWN) /* what was so then; not taken in a request */
-
-/* An attribute of a message; the kernel's own macros are made for messages that are trusted. */
-static const struct nlattr *next_attribute(const char **at, const char *end)
-{
-	const struct nlattr *attribute = (const void *)*at;
-
-	if (end - *at < NLA_HDRLEN || attribute->nla_len < NLA_HDRLEN ||
-	    attribute->nla_len > end - *at)
-		return NULL;
-	*at += NLA_ALIGN(attribute->nla_len);
-	if (*at > end)
-		*at = end;
-	return attribute;
-}
-
-static const void *payload(const struct nlattr *attribute)
-{
-	return (const char *)attribute + NLA_HDRLEN;
-}
-
-static size_t payload_size(const struct nlattr *attribute)
-{
-	return (size_t)attribute->nla_len - NLA_HDRLEN;
-}
-
-static const struct nlattr *find(const struct nlmsghdr *message, size_t head, int type)
-{
-	const char *at = (const char *)message + NLMSG_HDRLEN + NLMSG_ALIGN(head);
-	const char *end = (const char *)message + message->nlmsg_len;
-	const struct nlattr *attribute;
-
-	while (at < end && (attribute = next_attribute(&at, end)))
-		if ((attribute->nla_type & NLA_TYPE_MASK) == type)
-			return attribute;
-	return NULL;
-}
 
 static int add_entry(struct buffer *out, uint32_t kind, const void *data, size_t size)
 {
@@ -71,16 +34,16 @@ static int add_entry(struct buffer *out, uint32_t kind, const void *data, size_t
 static int save_link(void *data, const struct nlmsghdr *message)
 {
 	const struct ifinfomsg *info = NLMSG_DATA(message);
-	const struct nlattr *name = find(message, sizeof(*info), IFLA_IFNAME);
-	const struct nlattr *mtu = find(message, sizeof(*info), IFLA_MTU);
+	const struct nlattr *name = netlink_find(message, sizeof(*info), IFLA_IFNAME);
+	const struct nlattr *mtu = netlink_find(message, sizeof(*info), IFLA_MTU);
 	struct net_link link = { .index = (uint32_t)info->ifi_index,
 				 .up = !!(info->ifi_flags & IFF_UP) };
 
-	if (!name || payload_size(name) > sizeof(link.name) || !mtu ||
-	    payload_size(mtu) != sizeof(link.mtu))
+	if (!name || netlink_size(name) > sizeof(link.name) || !mtu ||
+	    netlink_size(mtu) != sizeof(link.mtu))
 		return 0;
-	memcpy(link.name, payload(name), payload_size(name));
-	memcpy(&link.mtu, payload(mtu), sizeof(link.mtu));
+	memcpy(link.name, netlink_data(name), netlink_size(name));
+	memcpy(&link.mtu, netlink_data(mtu), sizeof(link.mtu));
 	return add_entry(data, NET_LINK, &link, sizeof(link));
 }
 
@@ -100,7 +63,7 @@ static int save_message(void *data, const struct nlmsghdr *message)
 			 !(route->rtm_flags & RTM_F_CLONED);
 	else if (message->nlmsg_type == RTM_NEWNEIGH)
 		wanted = neighbour->ndm_state & (NUD_PERMANENT | NUD_REACHABLE | NUD_STALE) &&
-			 find(message, sizeof(*neighbour), NDA_LLADDR);
+			 netlink_find(message, sizeof(*neighbour), NDA_LLADDR);
 	return wanted ? add_entry(data, NET_MESSAGE, message, message->nlmsg_len) : 0;
 }
 
@@ -278,27 +241,27 @@ static int add_attribute(const struct load *load, uint16_t type, const struct nl
 	if (is_news(type, kind))
 		return 0;
 	if (type == RTM_NEWROUTE && kind == RTA_OIF) {
-		if (payload_size(attribute) != sizeof(index))
+		if (netlink_size(attribute) != sizeof(index))
 			return -EBADMSG;
-		memcpy(&index, payload(attribute), sizeof(index));
+		memcpy(&index, netlink_data(attribute), sizeof(index));
 		index = new_index(load, index);
 		return index ? netlink_attribute(request, RTA_OIF, &index, sizeof(index)) : 1;
 	}
 	if (type == RTM_NEWADDR && kind == IFA_FLAGS) {
 		uint32_t flags;
 
-		if (payload_size(attribute) != sizeof(flags))
+		if (netlink_size(attribute) != sizeof(flags))
 			return -EBADMSG;
-		memcpy(&flags, payload(attribute), sizeof(flags));
+		memcpy(&flags, netlink_data(attribute), sizeof(flags));
 		/* The address was this machine's a moment ago: nobody else is asked. */
 		flags = (flags & ~(uint32_t)IFA_F_TENTATIVE) | IFA_F_NODAD;
 		return netlink_attribute(request, IFA_FLAGS, &flags, sizeof(flags));
 	}
-	r = netlink_attribute(request, attribute->nla_type, payload(attribute),
-			      payload_size(attribute));
+	r = netlink_attribute(request, attribute->nla_type, netlink_data(attribute),
+			      netlink_size(attribute));
 	if (r == 0 && type == RTM_NEWROUTE && kind == RTA_MULTIPATH &&
-	    !map_hops(load, request->data + request->used - NLA_ALIGN(payload_size(attribute)),
-		      payload_size(attribute)))
+	    !map_hops(load, request->data + request->used - NLA_ALIGN(netlink_size(attribute)),
+		      netlink_size(attribute)))
 		return 1;
 	return r;
 }
@@ -340,7 +303,7 @@ static int load_message(struct load *load, const struct nlmsghdr *message)
 	if (!map_body(load, type, request.data + NLMSG_HDRLEN))
 		return 0;
 	while (r == 0 && at < end) {
-		attribute = next_attribute(&at, end);
+		attribute = netlink_next(&at, end);
 		r = attribute ? add_attribute(load, type, attribute, &request) : -EBADMSG;
 	}
 	if (r)
@@ -361,9 +324,9 @@ static int turn(const struct nlmsghdr *message)
 		return 0;
 	if (message->nlmsg_type == RTM_NEWNEIGH)
 		return 3;
-	return find(message, sizeof(struct rtmsg), RTA_GATEWAY) ||
-	       find(message, sizeof(struct rtmsg), RTA_VIA) ||
-	       find(message, sizeof(struct rtmsg), RTA_MULTIPATH) ? 2 : 1;
+	return netlink_find(message, sizeof(struct rtmsg), RTA_GATEWAY) ||
+	       netlink_find(message, sizeof(struct rtmsg), RTA_VIA) ||
+	       netlink_find(message, sizeof(struct rtmsg), RTA_MULTIPATH) ? 2 : 1;
 }
 
 #define TURNS 4

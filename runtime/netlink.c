@@ -2,10 +2,8 @@
 #include "netlink.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define ANSWER_SIZE 65536
 
@@ -87,6 +85,48 @@ int netlink_dump(int fd, const void *request, size_t size,
 int netlink_ask(int fd, const void *request, size_t size)
 {
 	return netlink_dump(fd, request, size, NULL, NULL);
+}
+
+/*
+ * Return the attribute at *@at and step over it, or NULL when there is none that lies before @end. The
+ * kernel's own macros are made for messages that are trusted.
+ */
+const struct nlattr *netlink_next(const char **at, const char *end)
+{
+	const struct nlattr *attribute = (const void *)*at;
+
+	if (end - *at < NLA_HDRLEN || attribute->nla_len < NLA_HDRLEN ||
+	    attribute->nla_len > end - *at)
+		return NULL;
+	*at += NLA_ALIGN(attribute->nla_len);
+	if (*at > end)
+		*at = end;
+	return attribute;
+}
+
+/* Return what an attribute holds. */
+const void *netlink_data(const struct nlattr *attribute)
+{
+	return (const char *)attribute + NLA_HDRLEN;
+}
+
+/* Return how many bytes that are. */
+size_t netlink_size(const struct nlattr *attribute)
+{
+	return (size_t)attribute->nla_len - NLA_HDRLEN;
+}
+
+/* Return the first attribute of that type behind a message's body of @body bytes, or NULL. */
+const struct nlattr *netlink_find(const struct nlmsghdr *message, size_t body, int type)
+{
+	const char *at = (const char *)message + NLMSG_HDRLEN + NLMSG_ALIGN(body);
+	const char *end = (const char *)message + message->nlmsg_len;
+	const struct nlattr *attribute;
+
+	while (at < end && (attribute = netlink_next(&at, end)))
+		if ((attribute->nla_type & NLA_TYPE_MASK) == type)
+			return attribute;
+	return NULL;
 }
 
 /* Add an attribute to a message that is being made. Return 0 or -ENOMEM. */

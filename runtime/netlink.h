@@ -13,6 +13,10 @@ int netlink_open(int protocol);
 int netlink_dump(int fd, const void *request, size_t size,
 		 int (*each)(void *data, const struct nlmsghdr *message), void *data);
 int netlink_ask(int fd, const void *request, size_t size);
+const struct nlattr *netlink_next(const char **at, const char *end);
+const struct nlattr *netlink_find(const struct nlmsghdr *message, size_t body, int type);
+const void *netlink_data(const struct nlattr *attribute);
+size_t netlink_size(const struct nlattr *attribute);
 int netlink_attribute(struct buffer *message, uint16_t type, const void *data, size_t size);
 
 #endif

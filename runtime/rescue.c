@@ -10,9 +10,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "pin.h"
 
 #define CHUNK (4UL << 20)
+
+static int write_rescued(int fd, const void *data, size_t size, struct problem *problem)
+{
+	int r = file_write_all(fd, data, size);
+
+	return r < 0 ? problem_set(problem, -r, "give a directory with more room",
+				   "cannot write what is rescued") : 0;
+}
 
 static int make_file(int directory, const char *name, struct problem *problem)
 {
@@ -23,22 +32,6 @@ static int make_file(int directory, const char *name, struct problem *problem)
 				   errno == EEXIST ? "give a directory of its own" : NULL,
 				   "cannot make the file %s", name);
 	return fd;
-}
-
-static int write_all(int fd, const char *data, size_t size, struct problem *problem)
-{
-	while (size) {
-		ssize_t n = write(fd, data, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return problem_set(problem, errno, "give a directory with more room",
-					   "cannot write what is rescued");
-		data += n;
-		size -= (size_t)n;
-	}
-	return 0;
 }
 
 /* One run of pages that follow each other becomes one file: memory-KEY-ADDRESS. */
@@ -59,7 +52,7 @@ static int rescue_run(int session, int directory, uint64_t key, uint64_t *start,
 		if (fd < 0 && done && r == 0)
 			return fd;
 		if (r == 0)
-			r = write_all(fd, chunk, done, problem);
+			r = write_rescued(fd, chunk, done, problem);
 		at += done;
 	}
 	return r;
@@ -94,7 +87,7 @@ static int rescue_record(int session, int directory, const char *record, struct 
 		if (*at == '/')
 			*at = '-';
 	fd = make_file(directory, name, problem);
-	return fd < 0 ? fd : write_all(fd, data.data, data.used, problem);
+	return fd < 0 ? fd : write_rescued(fd, data.data, data.used, problem);
 }
 
 static int rescue_all(int session, int directory, struct problem *problem)

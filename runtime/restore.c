@@ -2,9 +2,7 @@
 #include "restore.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "app.h"

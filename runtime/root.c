@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "facts.h"
 
 #define ROOT "/mnt"
@@ -205,7 +206,7 @@ int root_become_init(const char *cmdline, char **argv, struct problem *problem)
 	cmdline_value(cmdline, "init", init, sizeof(init));
 	setenv("HOME", "/", 1);
 	setenv("TERM", "linux", 1);
-	setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
+	setenv("PATH", CHILD_PATH, 1);
 	argv[0] = init;
 	execv(init, argv);
 	return problem_set(problem, errno, "see init= on the command line", "cannot run %s", init);

@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child.h"
+
 static void __attribute__((noreturn)) become_shell(const char *command, int output)
 {
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -22,7 +24,7 @@ static void __attribute__((noreturn)) become_shell(const char *command, int outp
 	dup2(null, STDIN_FILENO);
 	dup2(output, STDOUT_FILENO);
 	dup2(output, STDERR_FILENO);
-	setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
+	setenv("PATH", CHILD_PATH, 1);
 	setenv("HOME", "/root", 1);
 	execl("/bin/sh", "sh", "-c", command, NULL);
 	dprintf(STDERR_FILENO, "cannot run /bin/sh: %s\n", strerror(errno));

@@ -8,10 +8,8 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <netinet/in.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "buffer.h"
 #include "cleanup.h"
@@ -303,26 +301,18 @@ struct found {
 /* Our table, and those of CRIU, which stay behind when it is killed or leaves the tasks stopped. */
 static int find_table(void *data, const struct nlmsghdr *message)
 {
-	const char *at = (const char *)NLMSG_DATA(message) + sizeof(struct nfgenmsg);
-	const char *last = (const char *)message + message->nlmsg_len;
+	const struct nlattr *name = netlink_find(message, sizeof(struct nfgenmsg), NFTA_TABLE_NAME);
 	struct found *found = data;
+	const char *value;
 
-	while (last - at >= NLA_HDRLEN) {
-		const struct nlattr *name = (const void *)at;
-		const char *value = at + NLA_HDRLEN;
-
-		if (name->nla_len < NLA_HDRLEN || name->nla_len > last - at)
-			return -EBADMSG;
-		at += NLA_ALIGN(name->nla_len);
-		if ((name->nla_type & NLA_TYPE_MASK) != NFTA_TABLE_NAME)
-			continue;
-		if (strcmp(value, TABLE) && strncmp(value, CRIU_PREFIX, strlen(CRIU_PREFIX)))
-			return 0;
-		name_table(&found->batch, NFT_MSG_DELTABLE, 0, value);
-		found->count++;
-		return found->batch.error;
-	}
-	return 0;
+	if (!name)
+		return -EBADMSG;
+	value = netlink_data(name);
+	if (strcmp(value, TABLE) && strncmp(value, CRIU_PREFIX, strlen(CRIU_PREFIX)))
+		return 0;
+	name_table(&found->batch, NFT_MSG_DELTABLE, 0, value);
+	found->count++;
+	return found->batch.error;
 }
 
 static int find_tables(struct found *found)

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "file.h"
 #include "json.h"
 #include "measure.h"
 #include "pin.h"
@@ -236,24 +236,12 @@ static enum status do_check(struct given *given)
 	return update(&given->update);
 }
 
-/* Return the size of a file's text, which ends with a NUL; 0 when there is none. */
-static size_t read_file(const char *path, char *text, size_t size)
-{
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? 0 : read(fd, text, size - 1);
-
-	n = n < 0 ? 0 : n;
-	text[n] = '\0';
-	return (size_t)n;
-}
-
 static enum status do_status(struct given *given)
 {
 	char phase[32];
 	struct json json;
 
-	read_file(STATE_STATUS, phase, sizeof(phase));
-	phase[strcspn(phase, "\n")] = '\0';
+	file_text(STATE_STATUS, phase, sizeof(phase));
 	if (!given->update.json) {
 		printf("%s\n", *phase ? phase : access(STATE_FAILED, F_OK) == 0 ? "failed" : "idle");
 		return STATUS_OK;
@@ -271,7 +259,8 @@ static enum status do_report(struct given *given)
 	static char text[65536];
 
 	(void)given;
-	if (!read_file(STATE_REPORT, text, sizeof(text))) {
+	file_text(STATE_REPORT, text, sizeof(text));
+	if (!*text) {
 		struct problem problem;
 
 		problem_set(&problem, errno, access(STATE_FAILED, F_OK) == 0 ?
@@ -280,7 +269,7 @@ static enum status do_report(struct given *given)
 		problem_print(&problem);
 		return STATUS_CHECK;
 	}
-	fputs(text, stdout);
+	puts(text);
 	return STATUS_OK;
 }
 

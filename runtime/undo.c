@@ -2,7 +2,6 @@
 #include "undo.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/kexec.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,15 +24,12 @@
 
 static bool is_criu(pid_t pid)
 {
-	_cleanup_close_ int fd = -1;
-	char text[64] = "";
+	char path[32];
+	char name[32];
 
-	snprintf(text, sizeof(text), "/proc/%d/comm", pid);
-	fd = open(text, O_RDONLY | O_CLOEXEC);
-	memset(text, 0, sizeof(text));
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
-		return false;
-	return !strcmp(text, "criu\n") && tasks_state(pid) != 'Z';
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	file_text(path, name, sizeof(name));
+	return !strcmp(name, "criu") && tasks_state(pid) != 'Z';
 }
 
 /*

@@ -2,7 +2,6 @@
 #include "update.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,7 +18,6 @@
 #include "buffer.h"
 #include "check.h"
 #include "child.h"
-#include "counter.h"
 #include "file.h"
 #include "freeze.h"
 #include "guard.h"
