@@ -68,13 +68,7 @@ def deferred_command(tree_name: str, memory: int, smp: int, rounds: int, as_json
 @click.option("--large-mib", type=click.IntRange(min=1), default=4096, show_default=True)
 @click.option("--small-mib", type=click.IntRange(min=1), default=256, show_default=True)
 @click.option("--rounds", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option(
-    "--timeout-factor",
-    type=click.FloatRange(min=0, min_open=True),
-    default=1.0,
-    metavar="F",
-    help="Give every phase of a run F times as long.",
-)
+@options.TIMEOUT_FACTOR
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),

@@ -13,6 +13,7 @@ import msgspec
 from sku_build import board as boards
 from sku_build import console
 from sku_build.board import Board
+from sku_build.cli.options import TIMEOUT_FACTOR
 from sku_build.errors import CheckError
 from sku_build.lab import (
     BootResult,
@@ -45,13 +46,7 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--append", default="", metavar="TEXT", help="More kernel command line."),
         click.option("--memory", type=click.IntRange(min=128), metavar="MIB", help="Guest memory."),
         click.option("--smp", type=click.IntRange(min=1), metavar="N", help="Number of CPUs."),
-        click.option(
-            "--timeout-factor",
-            type=click.FloatRange(min=0, min_open=True),
-            default=1.0,
-            metavar="F",
-            help="Give every phase F times as long.",
-        ),
+        TIMEOUT_FACTOR,
         click.option(
             "--output",
             type=click.Path(path_type=Path, file_okay=False),

@@ -86,6 +86,13 @@ FRAGMENT = click.option(
     shell_complete=complete_fragment,
     help="A fragment on top of the board's, such as debug; may be given several times.",
 )
+TIMEOUT_FACTOR = click.option(
+    "--timeout-factor",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    metavar="F",
+    help="Give every phase of a run F times as long.",
+)
 LLVM = click.option("--llvm", is_flag=True, help="Use clang and lld (LLVM=1).")
 
 

@@ -82,6 +82,26 @@ class Service:
         """Return the command that updates the kernel, with more ``words`` for ``skuctl``."""
         return " ".join([f"skuctl update --pid {self.pid}", *words, self.next_kernel])
 
+    def jump(self) -> tuple[list[guest.Line], guest.Init]:
+        """Have the guest update its kernel while the client sends; :meth:`mount` comes first.
+
+        Returns the first kernel's log, and how the second one came up. Raises CheckError with what
+        ``skuctl`` said when there is no second one.
+        """
+        machine = self.machine
+        lines = self.run.log(machine, 1)
+        self.client.start()
+        machine.begin(self.command())
+        match machine.expect(guest.Init, guest.Ran):
+            case guest.Init() as init:
+                self.run.check_release(init, self.second)
+            case guest.Ran(status=status, output=output):
+                raise CheckError(
+                    f"skuctl ended with status {status}: {output.strip()}",
+                    where=machine.serial_log,
+                )
+        return lines, init
+
 
 def prepared(board: Board, load: Load, options: Options) -> Run:
     """Return a run whose guest has a root file system, room for the data, and time for it."""
@@ -162,17 +182,7 @@ def _ours(run: Run, first: Bundle, second: Bundle, load: Load) -> WayResult:
         before = served.census()
         with machine.phase(Phase.UPDATE):
             served.mount()
-            lines = run.log(machine, 1)
-            client.start()
-            machine.begin(served.command())
-            match machine.expect(guest.Init, guest.Ran):
-                case guest.Init() as next_init:
-                    run.check_release(next_init, second)
-                case guest.Ran(status=status, output=output):
-                    raise CheckError(
-                        f"skuctl ended with status {status}: {output.strip()}",
-                        where=machine.serial_log,
-                    )
+            lines, next_init = served.jump()
         with machine.phase(Phase.CHECK):
             seen = client.stop(served.seconds)
             report = read_report(machine)
@@ -181,12 +191,7 @@ def _ours(run: Run, first: Bundle, second: Bundle, load: Load) -> WayResult:
             next_lines = run.log(machine, 2)
         with machine.phase(Phase.SHUTDOWN):
             machine.power_off()
-    hz = init.counter_hz
-    jump = next((s.counter for s in report.stamps if s.phase == "kernel-jump"), init.counter)
-    kernels = (
-        run.kernel(init, lines, 1, since=0),
-        run.kernel(next_init, next_lines, 2, since=jump),
-    )
+    kernels = both_kernels(run, (init, lines), (next_init, next_lines), report)
     return WayResult(
         way=Way.OURS,
         machine=record(machine),
@@ -198,7 +203,7 @@ def _ours(run: Run, first: Bundle, second: Bundle, load: Load) -> WayResult:
         anonymous_kib=served.anonymous_kib,
         huge_kib=served.huge_kib,
         copied_kib=report.pages_bytes >> 10,
-        spans=outcome.spans(report.stamps, hz),
+        spans=outcome.spans(report.stamps, init.counter_hz),
         broken=outcome.broken_promises(before, after, seen, complaints(machine, *kernels)),
         report=report,
         phases=machine.phases,
@@ -262,6 +267,22 @@ def _ordinary(run: Run, first: Bundle, second: Bundle, load: Load) -> WayResult:
         report=None,
         phases=machine.phases,
         directory=str(run.directory),
+    )
+
+
+Booted = tuple[guest.Init, list[guest.Line]]
+
+
+def both_kernels(
+    run: Run, first: Booted, second: Booted, report: Report
+) -> tuple[results.KernelBoot, results.KernelBoot]:
+    """Return how the kernels of an update our way came up, from their reports and their logs."""
+    init, lines = first
+    next_init, next_lines = second
+    jump = next((s.counter for s in report.stamps if s.phase == "kernel-jump"), init.counter)
+    return (
+        run.kernel(init, lines, 1, since=0),
+        run.kernel(next_init, next_lines, 2, since=jump),
     )
 
 

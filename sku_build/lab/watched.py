@@ -8,8 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from sku_build.errors import CheckError
-from sku_build.lab import guest, update
+from sku_build.lab import update
 from sku_build.lab import update_result as outcome
 from sku_build.lab.bundle import Bundle
 from sku_build.lab.machine import Machine
@@ -52,25 +51,15 @@ def watched(
     :func:`sku_build.lab.update.update`.
     """
     with update.service(run, first, second, load) as (served, init):
-        machine, client = served.machine, served.client
+        machine = served.machine
         with machine.phase(Phase.CHECK):
             served.mount()
             seen_before = before(machine)
         census = served.census()
         with machine.phase(Phase.UPDATE):
-            lines = run.log(machine, 1)
-            client.start()
-            machine.begin(served.command())
-            match machine.expect(guest.Init, guest.Ran):
-                case guest.Init() as next_init:
-                    run.check_release(next_init, second)
-                case guest.Ran(status=status, output=output):
-                    raise CheckError(
-                        f"skuctl ended with status {status}: {output.strip()}",
-                        where=machine.serial_log,
-                    )
+            lines, next_init = served.jump()
         with machine.phase(Phase.CHECK):
-            traffic = client.stop(served.seconds)
+            traffic = served.client.stop(served.seconds)
             report = update.read_report(machine)
         next_census = served.census()
         with machine.phase(Phase.CHECK):
@@ -78,11 +67,7 @@ def watched(
             next_lines = run.log(machine, 2)
         with machine.phase(Phase.SHUTDOWN):
             machine.power_off()
-    jump = next((s.counter for s in report.stamps if s.phase == "kernel-jump"), init.counter)
-    kernels = (
-        run.kernel(init, lines, 1, since=0),
-        run.kernel(next_init, next_lines, 2, since=jump),
-    )
+    kernels = update.both_kernels(run, (init, lines), (next_init, next_lines), report)
     complaints = update.complaints(machine, *kernels)
     done = Watched(
         first=kernels[0],

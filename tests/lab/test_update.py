@@ -158,8 +158,8 @@ def test_data_can_be_had_from_a_next_kernel_that_cannot_restore(
             machine.expect(guest.Init)
         with machine.phase(Phase.CHECK):
             assert "criu" in machine.get(update.FAILED)
-            machine.run("skuctl rescue --output /root/rescued")
-            found = machine.run("cat /root/rescued/* | grep -a -o 'value:[0-9]*' | sort -u | wc -l")
+            machine.run("skuctl rescue --output /var/rescued")
+            found = machine.run("cat /var/rescued/* | grep -a -o 'value:[0-9]*' | sort -u | wc -l")
         with machine.phase(Phase.SHUTDOWN):
             machine.power_off()
     assert int(found.output) >= 0.99 * application.keys_in(load.data_mib)
