@@ -36,8 +36,8 @@ static bool reads(const char *path, const char *wanted)
 	return !strcmp(text, wanted);
 }
 
-/* One of somebody else's is neither replaced nor jumped into. */
-static void check_loaded(const struct update_options *options, struct check *check)
+/* Check the kernel that is loaded: one of somebody else's is neither replaced nor jumped into. */
+void check_loaded(const struct update_options *options, struct check *check)
 {
 	bool loaded = reads("/sys/kernel/kexec_loaded", "1");
 

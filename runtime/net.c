@@ -81,6 +81,19 @@ static int save_kind(int fd, uint16_t type, size_t body, struct buffer *out)
 			    type == RTM_GETLINK ? save_link : save_message, out);
 }
 
+static size_t count_links(const struct buffer *record)
+{
+	size_t count = 0;
+	struct net_entry entry;
+
+	for (size_t at = sizeof(struct net_header); at < record->used;
+	     at += sizeof(entry) + (((size_t)entry.size + 7) & ~7UL)) {
+		memcpy(&entry, record->data + at, sizeof(entry));
+		count += entry.kind == NET_LINK;
+	}
+	return count;
+}
+
 /* Add the record of the network to @out. Return 0 or a negative errno, with @problem set. */
 int net_save(struct buffer *out, struct problem *problem)
 {
@@ -103,6 +116,10 @@ int net_save(struct buffer *out, struct problem *problem)
 		return problem_set(problem, -r, NULL, "cannot save how the network is set up");
 	header.size = out->used;
 	memcpy(out->data, &header, sizeof(header));
+	/* What the next kernel would refuse is refused while there is a way back. */
+	if (out->used > NET_SIZE_MAX || count_links(out) > LINKS_MAX)
+		return problem_set(problem, E2BIG, "set up fewer interfaces, routes or neighbours",
+				   "cannot save how the network is set up");
 	return 0;
 }
 

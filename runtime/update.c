@@ -287,6 +287,7 @@ static int freeze(struct update *update)
 static int seal(struct update *update)
 {
 	_cleanup_buffer_ struct buffer text = { 0 };
+	_cleanup_app_ struct app again = { 0 };
 	struct images_size size;
 	int r = images_put(update->session, &size, &update->problem);
 
@@ -295,6 +296,9 @@ static int seal(struct update *update)
 			    &update->problem);
 	if (r == 0)
 		r = app_write(&update->app, &text, &update->problem);
+	/* What the next kernel would refuse is refused while there is a way back. */
+	if (r == 0)
+		r = app_read(&text, &again, &update->problem);
 	if (r == 0)
 		r = pin_put(update->session, APP_RECORD, text.data, text.used, &update->problem);
 	if (r == 0)
@@ -391,6 +395,14 @@ static void print_json(const struct update_options *options, const struct check 
 	json_end(&json);
 }
 
+/* Return how much was found. */
+static size_t print_findings(const struct check *check)
+{
+	for (size_t i = 0; i < check->count; i++)
+		problem_print(&check->findings[i].problem);
+	return check->count;
+}
+
 /* Check everything, and print what was found. Return how much that is. */
 static size_t checked(const struct update_options *options, struct check *check)
 {
@@ -399,9 +411,7 @@ static size_t checked(const struct update_options *options, struct check *check)
 		check_next(options, check);
 	if (options->pid)
 		check_application(options, check);
-	for (size_t i = 0; i < check->count; i++)
-		problem_print(&check->findings[i].problem);
-	return check->count;
+	return print_findings(check);
 }
 
 static void catch_signals(void)
@@ -468,8 +478,8 @@ static enum status dry_run(const struct update_options *options)
 }
 
 /*
- * Load the next kernel for an update that is to come. Return with it loaded, or with none: what was
- * loaded before is no longer wanted.
+ * Load the next kernel for an update that is to come. What a check finds is told, and nothing is
+ * changed; after a load that failed no kernel is loaded.
  */
 enum status update_load(const struct update_options *options)
 {
@@ -483,15 +493,17 @@ enum status update_load(const struct update_options *options)
 		problem_print(&problem);
 		return problem.error == EBUSY ? STATUS_USER : STATUS_INTERNAL;
 	}
+	check_loaded(options, &check);
 	check_next(options, &check);
-	for (size_t i = 0; i < check.count; i++)
-		problem_print(&check.findings[i].problem);
-	state->loaded = true;
-	if (check.count || kexec_load_files(options->image, options->initrd, options->cmdline,
-					    &problem) < 0) {
-		if (!check.count)
+	if (print_findings(&check)) {
+		status = STATUS_CHECK;
+	} else {
+		state->loaded = true;
+		if (kexec_load_files(options->image, options->initrd, options->cmdline,
+				     &problem) < 0) {
 			problem_print(&problem);
-		status = undo(state, -1) ? STATUS_STUCK : STATUS_CHECK;
+			status = undo(state, -1) ? STATUS_STUCK : STATUS_CHECK;
+		}
 	}
 	print_json(options, &check, NULL, phase_names[PHASE_LOAD], status);
 	return status;
