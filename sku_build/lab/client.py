@@ -72,6 +72,8 @@ class Client:
         self._connection.disconnect()
         for thread in self._threads:
             thread.join()
+        # What was sent in between had redis-py connect again.
+        self._connection.disconnect()
 
     def ask(self, *words: str | int, seconds: float = 60.0) -> Any:
         """Send a command and return its reply; raises :class:`ConnectionBroke` without one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -132,7 +133,7 @@ class _Redis:
         self._lies_at, self._closes_at, self._mute_at = lies_at, closes_at, mute_at
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        self.connections = 0
+        self.connections, self.open = 0, 0
         self._counter = 0
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -143,10 +144,12 @@ class _Redis:
             except OSError:
                 return
             self.connections += 1
+            self.open += 1
             with connection, connection.makefile("rb") as stream:
                 while words := _words(stream):
                     if not self._answer(connection, words):
                         break
+            self.open -= 1
 
     def _answer(self, connection: socket.socket, words: list[bytes]) -> bool:
         if words[0] == b"ECHO":
@@ -179,6 +182,21 @@ def redis(request: pytest.FixtureRequest) -> Iterator[_Redis]:
     server = _Redis(**getattr(request, "param", {}))
     yield server
     server.close()
+
+
+def test_a_client_that_is_left_while_it_sends_leaves_no_connection(redis: _Redis) -> None:
+    """redis-py connects again when something is sent after the end."""
+    clients = []
+    for _ in range(20):
+        with Client(redis.port) as client:
+            clients.append(client)
+            client.start()
+            time.sleep(0.02)
+    for _ in range(100):
+        if redis.connections >= len(clients) and not redis.open:
+            break
+        time.sleep(0.05)
+    assert (redis.connections >= len(clients), redis.open) == (True, 0)
 
 
 def _watched(redis: _Redis, seconds: float = 30) -> Traffic:
