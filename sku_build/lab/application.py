@@ -35,13 +35,15 @@ ip route add default via 10.0.2.2
 # The server's terminal, and every other descriptor it could inherit, would be dumped with it.
 _START = f"""\
 #!/bin/sh
-# start THP: redis with transparent huge pages as it likes them (madvise) or everywhere (always)
+# start THP PID: redis with transparent huge pages as it likes (madvise) or everywhere (always),
+# under the next pid that comes (any) or one that a kernel which starts will not give out (high)
 set -e
 {_NETWORK}echo 1 > /proc/sys/vm/overcommit_memory
 echo "$1" > /sys/kernel/mm/transparent_hugepage/enabled
 [ "$1" = always ] && disable=no || disable=yes
-# Where no pid can be reserved in the next kernel, take one that it will not have given out.
-[ -e /proc/sys/kernel/pid_reserve_next ] || echo 20000 > /proc/sys/kernel/ns_last_pid
+if [ "$2" = high ] || [ ! -e /proc/sys/kernel/pid_reserve_next ]; then
+    echo 20000 > /proc/sys/kernel/ns_last_pid
+fi
 setsid redis-server --port {PORT} --bind 0.0.0.0 --protected-mode no --save "" --appendonly no \\
     --daemonize no --logfile /var/log/redis/redis.log --dir /var/lib/redis \\
     --enable-debug-command yes --disable-thp "$disable" </dev/null >/dev/null 2>&1 &
@@ -167,9 +169,13 @@ def script(name: str, *words: str | int) -> str:
     return " ".join([f"/{_SCRIPTS}/{name}", *map(str, words)])
 
 
-def start(machine: Machine, *, huge: bool) -> int:
-    """Start redis, ``huge`` with transparent huge pages wherever it can; return its pid."""
-    machine.run(script("start", "always" if huge else "madvise"))
+def start(machine: Machine, *, huge: bool, high_pid: bool) -> int:
+    """Start redis, ``huge`` with transparent huge pages wherever it can; return its pid.
+
+    ``high_pid`` is for a restore with nothing but CRIU: the next kernel gives low pids to its own
+    threads, and keeps none free without the series ``pid_reserve``.
+    """
+    machine.run(script("start", "always" if huge else "madvise", "high" if high_pid else "any"))
     return int(machine.run("pgrep -x redis-server").output)
 
 

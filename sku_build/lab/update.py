@@ -118,7 +118,7 @@ def prepared(board: Board, load: Load, options: Options) -> Run:
 
 @contextlib.contextmanager
 def service(
-    run: Run, first: Bundle, second: Bundle, load: Load
+    run: Run, first: Bundle, second: Bundle, load: Load, *, way: Way = Way.OURS
 ) -> Iterator[tuple[Service, guest.Init]]:
     """Yield a guest that runs the first bundle and serves its client, filled with ``load``."""
     disk = application.root_image()
@@ -128,7 +128,7 @@ def service(
         with machine.phase(Phase.FIRST_KERNEL):
             init = run.started(machine, first)
         with machine.phase(Phase.APPLICATION):
-            pid = application.start(machine, huge=load.huge)
+            pid = application.start(machine, huge=load.huge, high_pid=way is Way.ORDINARY)
             assert machine.port is not None
             client = stack.enter_context(Client(machine.port))
             served = Service(run, machine, client, second)
@@ -213,7 +213,7 @@ def _ours(run: Run, first: Bundle, second: Bundle, load: Load) -> WayResult:
 
 def _ordinary(run: Run, first: Bundle, second: Bundle, load: Load) -> WayResult:
     """Dump with stock CRIU to the disk, kexec, restore: the recipe of docs/checkpoint.md."""
-    with service(run, first, second, load) as (served, init):
+    with service(run, first, second, load, way=Way.ORDINARY) as (served, init):
         machine, client = served.machine, served.client
         before = served.census()
         with machine.phase(Phase.LOAD):
