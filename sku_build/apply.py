@@ -62,7 +62,7 @@ def try_series(tree: Tree, series: Sequence[Series], *, nearest: bool = False) -
     Failed patches are in the outcomes; raises what :func:`plan` raises.
     """
     jobs = plan(tree, series, nearest=nearest)
-    with _workshop(tree, jobs) as work:
+    with workshop(tree, jobs) as work:
         tried = apply_all(work, jobs)
     patches = [msgspec.structs.replace(item, commit=None) for item in tried]
     return Applied(tree.name, tree.commit, tree.commit, None, patches, _notes(tree, jobs))
@@ -115,19 +115,23 @@ def _recall(tree: Tree, key: str) -> Applied | None:
     return stored if there == stored.commit else None
 
 
+def objects(tree: Tree) -> list[Path]:
+    """Return the object directories that hold ``tree``, and all other trees of the cache."""
+    own = [tree.repository / "objects"] if tree.kind == "checkout" else []
+    return [trees.cache_repository() / "objects", *own]
+
+
 @contextlib.contextmanager
-def _workshop(tree: Tree, jobs: Sequence[Job]) -> Iterator[Scratch]:
-    cache = trees.cache_repository()
-    others = trees.object_env(tree).get("GIT_ALTERNATE_OBJECT_DIRECTORIES", "")
-    objects = [cache / "objects", *map(Path, filter(None, others.split(os.pathsep)))]
+def workshop(tree: Tree, jobs: Sequence[Job]) -> Iterator[Scratch]:
+    """Make the scratch repository that ``jobs`` need of ``tree``; it is gone afterwards."""
     mails = [item for job in jobs for item in job.mails]
     probed = [probe.path for job in jobs for probe in job.selection.probes]
-    with scratch(tree.commit, objects=objects, mails=mails, extra_paths=probed) as work:
+    with scratch(tree.commit, objects=objects(tree), mails=mails, extra_paths=probed) as work:
         yield work
 
 
 def _apply(tree: Tree, jobs: Sequence[Job], key: str) -> Applied:
-    with _workshop(tree, jobs) as work:
+    with workshop(tree, jobs) as work:
         patches = apply_all(work, jobs)
         if any(item.outcome.failed for item in patches):
             raise failure(tree.name, patches)

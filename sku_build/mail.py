@@ -75,8 +75,12 @@ class Mail:
     @property
     def message(self) -> str:
         """The text of the commit message, without subject, diffstat and diff."""
-        text = self._parts[1][: self._cut]
-        return re.split(r"^---$", text, maxsplit=1, flags=re.MULTILINE)[0]
+        return re.split(r"^---$", self.text_before_diff, maxsplit=1, flags=re.MULTILINE)[0]
+
+    @property
+    def text_before_diff(self) -> str:
+        """The message, and what is below its ``---``: notes and the diffstat."""
+        return self._parts[1][: self._cut]
 
     @property
     def diff_text(self) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from sku_build import layout
+from sku_build import layout, series_files
 from sku_build.decode import did_you_mean, load_toml
 from sku_build.distribution import LINES
 from sku_build.errors import UserError
@@ -142,6 +142,7 @@ def names() -> list[str]:
 def load(name: str) -> Series:
     """Return the series called ``name``; raises UserError when it is unknown or malformed."""
     path = series_dir() / name / "series.toml"
+    series_files.finish(path.parent)
     if "/" in name or not path.is_file():
         known = ", ".join(names()) or "none"
         raise UserError(

@@ -202,7 +202,8 @@ def remove(name: str) -> Tree:
     if not (_NAME.match(name) and path.is_file()):
         find(name)
     tree = _read(path)
-    refs = git("for-each-ref", "--format=%(refname)", _branches(name), cwd=cache_repository())
+    made = (_branches(name), _bases(name))
+    refs = git("for-each-ref", "--format=%(refname)", *made, cwd=cache_repository())
     for ref in [f"refs/sku/trees/{name}", *refs.stdout.split()]:
         git("update-ref", "-d", ref, cwd=cache_repository())
     path.unlink(missing_ok=True)
@@ -265,6 +266,7 @@ def publish(tree: Tree, commit: str, branch: str) -> None:
         )
     else:
         git("update-ref", ref, commit, "0" * len(commit), cwd=cache)
+    git("update-ref", base_ref(tree, branch), tree.commit, cwd=cache, env=object_env(tree))
     git("update-ref", f"{_branches(tree.name)}{branch}", commit, cwd=cache, env=object_env(tree))
 
 
@@ -297,8 +299,17 @@ def source_dir(tree: Tree, commit: str, *, slot: str) -> Path:
     return path
 
 
+def base_ref(tree: Tree, branch: str) -> str:
+    """Return the ref of the cache repository that keeps what ``branch`` was made on."""
+    return f"{_bases(tree.name)}{branch}"
+
+
 def _branches(name: str) -> str:
     return f"refs/sku/branches/{name}/"
+
+
+def _bases(name: str) -> str:
+    return f"refs/sku/bases/{name}/"
 
 
 def _record(name: str) -> Path:

@@ -75,6 +75,46 @@ class VersionRange:
         return f"{self.low or ''}..{self.high or ''}"
 
 
+def line_range(version: KernelVersion) -> VersionRange:
+    """Return the range of the whole stable line of ``version``."""
+    low = KernelVersion(version.major, version.minor)
+    return VersionRange(low, KernelVersion(version.major, version.minor + 1))
+
+
+def without(ranges: Sequence[VersionRange], hole: VersionRange) -> list[VersionRange]:
+    """Return what is left of ``ranges`` when the versions in ``hole`` are taken out."""
+    left = []
+    for bounds in ranges:
+        before, after = bounds, bounds
+        if hole.low is not None:
+            before = VersionRange(bounds.low, _lower(bounds.high, hole.low))
+            left += [before] if _holds_any(before) else []
+        if hole.high is not None:
+            after = VersionRange(_higher(bounds.low, hole.high), bounds.high)
+            left += [after] if _holds_any(after) else []
+    return left
+
+
+def common(one: VersionRange, other: VersionRange) -> VersionRange | None:
+    """Return the versions that lie in both ranges, None when there are none."""
+    lows = [bounds.low for bounds in (one, other) if bounds.low]
+    highs = [bounds.high for bounds in (one, other) if bounds.high]
+    both = VersionRange(max(lows, default=None), min(highs, default=None))
+    return both if _holds_any(both) else None
+
+
+def _lower(one: KernelVersion | None, other: KernelVersion) -> KernelVersion:
+    return other if one is None else min(one, other)
+
+
+def _higher(one: KernelVersion | None, other: KernelVersion) -> KernelVersion:
+    return other if one is None else max(one, other)
+
+
+def _holds_any(bounds: VersionRange) -> bool:
+    return bounds.low is None or bounds.high is None or bounds.low < bounds.high
+
+
 def in_ranges(version: KernelVersion, ranges: Sequence[VersionRange]) -> bool:
     """Return whether ``version`` lies in any of ``ranges``."""
     return any(version in bounds for bounds in ranges)

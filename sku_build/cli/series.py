@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sku_build import console
-from sku_build.cli import options
+from sku_build.cli import maintain, options
 from sku_build.errors import CheckError, UserError
 
 if TYPE_CHECKING:
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 @click.group()
 def series() -> None:
-    """Look at patch series and check them."""
+    """Look at patch series, check them, and keep them going from kernel to kernel."""
+
+
+for command in maintain.COMMANDS:
+    series.add_command(command)
 
 
 @series.command("list")
