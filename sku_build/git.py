@@ -66,6 +66,12 @@ def resolve(revision: str, *, cwd: Path, env: Mapping[str, str] | None = None) -
     return found.stdout.strip() or None
 
 
+def resolve_blob(name: str, *, cwd: Path) -> str | None:
+    """Return the id of the blob called ``name`` (``COMMIT:PATH``), or None when there is none."""
+    found = git("rev-parse", "--verify", "--quiet", name, cwd=cwd, check=False)
+    return found.stdout.strip() or None
+
+
 def read_file(
     commit: str, path: str, *, cwd: Path, env: Mapping[str, str] | None = None
 ) -> str | None:

@@ -39,12 +39,12 @@ class _Progress:
     failed: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
-def apply_all(work: Scratch, jobs: Sequence[Job]) -> list[PatchOutcome]:
+def apply_all(work: Scratch, jobs: Sequence[Job], *, stop: bool = False) -> list[PatchOutcome]:
     """Apply the mails of all ``jobs`` in order; return every patch's outcome, failures included.
 
     A patch that fails is left out and the next is tried, so that one call shows all there is to
-    repair. Raises CheckError when a series' probe contradicts what it says of upstream, UserError
-    when a series has nothing for the version.
+    repair; with ``stop`` it is the last one tried. Raises CheckError when a series' probe
+    contradicts what it says of upstream, UserError when a series has nothing for the version.
     """
     progress = _Progress(dict(work.blobs))
     found: list[PatchOutcome] = []
@@ -55,8 +55,11 @@ def apply_all(work: Scratch, jobs: Sequence[Job]) -> list[PatchOutcome]:
                 _outcome(job.series, entry, Outcome.UPSTREAM, already)
                 for entry in job.series.patches
             ]
-        else:
-            found += _series(work, job, progress)
+            continue
+        for outcome in _series(work, job, progress):
+            found.append(outcome)
+            if stop and outcome.outcome.failed:
+                return found
     return found
 
 

@@ -59,13 +59,14 @@ class Refreshed(msgspec.Struct, frozen=True):
 class Item:
     """A patch that a series is to have: its entry now (None: new), and the mail wanted.
 
-    ``mail`` None leaves the file as it is. ``split`` gives this kernel line a file of its own
-    where the entry is for others too.
+    ``mail`` is None where the tree has the change. ``split`` gives this kernel line a file of its
+    own where the entry is for others too; ``leave`` keeps the file whatever the mail.
     """
 
     entry: PatchEntry | None
     mail: Mail | None
     split: bool = False
+    leave: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -206,6 +207,7 @@ def plan(tree: Tree, items: Mapping[str, Sequence[Item]], *, split: bool) -> lis
         fresh = [
             dataclasses.replace(item, mail=next(results)[0] if item.mail else None) for item in mine
         ]
+        fresh = [dataclasses.replace(item, mail=None) if item.leave else item for item in fresh]
         wanted = [item for item in fresh if item.entry or item.mail]
         changes.append(plan_files(tree, series, wanted, split=split))
     return changes

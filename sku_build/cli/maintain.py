@@ -11,6 +11,7 @@ from sku_build import console
 from sku_build.cli import options
 
 if TYPE_CHECKING:
+    from sku_build.rebase import Rebased
     from sku_build.refresh import FileChange, Refreshed
 
 _NAMES = click.argument("names", nargs=-1, shell_complete=options.complete_series)
@@ -79,4 +80,74 @@ def print_changes(done: Refreshed, *, dry_run: bool = False) -> None:
     console.say(f"{len(changed)} of {len(done.patches)} patches {would}, {kept} are as they were")
 
 
-COMMANDS = (refresh,)
+@click.command()
+@_NAMES
+@click.option(
+    "--onto",
+    metavar="TREE",
+    shell_complete=options.complete_tree,
+    help="The tree to carry the series to; may be left out where one rebase is under way.",
+)
+@click.option("--continue", "action", flag_value="continue", help="Go on: it is resolved.")
+@click.option("--skip", "action", flag_value="skip", help="Leave this patch out for this tree.")
+@click.option("--abort", "action", flag_value="abort", help="Give up; no series has changed.")
+@click.option("--status", "action", flag_value="status", help="Say where it stands.")
+@options.JSON
+def rebase(names: tuple[str, ...], onto: str | None, action: str | None, as_json: bool) -> None:
+    """Carry series NAMES (all when none is given), and what they require, to another tree.
+
+    Every patch ends as one of `sku apply`'s outcomes. A conflict waits in a worktree, with a note
+    of what likely caused it; --continue goes on from there. The files of the series change at the
+    end, all at once: a patch that had to be changed by hand gets a second file where its file is
+    for other kernel lines too.
+    """
+    from sku_build import rebase as station
+    from sku_build import series, tree
+    from sku_build.errors import CheckError, UserError
+
+    if action and names:
+        raise UserError(f"--{action} goes on with the series that the rebase was begun with")
+    if action == "abort":
+        gone = station.abort(onto)
+        console.say(f"the rebase onto {gone} is given up; no series has changed")
+        return
+    if action == "status":
+        done = station.status(onto)
+    elif action == "skip":
+        done = station.skip(onto)
+    elif action == "continue":
+        done = station.proceed(onto)
+    else:
+        if onto is None:
+            raise UserError("give --onto TREE", hint="`sku tree list` names the trees")
+        done = station.begin(tree.ensure(onto), names or series.names())
+    if done.done or action == "status":
+        _print_rebase(done, as_json=as_json)
+        return
+    waiting = next(step for step in done.steps if step.how == "waiting")
+    if not as_json:
+        _print_rebase(done, as_json=False)
+    raise CheckError(
+        f"{waiting.series}/{waiting.file} does not go onto {done.onto}:\n\n{done.note}",
+        where=done.worktree,
+        data=done,
+    )
+
+
+def _print_rebase(done: Rebased, *, as_json: bool) -> None:
+    if as_json:
+        console.emit_json(done)
+        return
+    rows = []
+    for step in done.steps:
+        said = step.outcome if step.how in ("applied", "upstream") else None
+        how = said.outcome if said else step.how
+        detail = (said.detail if said else None) or ""
+        rows.append([step.series, step.file, str(how), detail])
+    console.table(f"Onto {done.onto}", ["series", "patch", "outcome", "detail"], rows)
+    for item in done.changes:
+        if item.what != "kept":
+            console.say(f"{item.series}/{item.file}: {item.what}")
+
+
+COMMANDS = (refresh, rebase)
