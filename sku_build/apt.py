@@ -194,17 +194,37 @@ def candidate(
     return found or _show(root, package)
 
 
-def download(
-    package: str, *, suite: str, architecture: str = INDEX_ARCHITECTURE, into: Path
-) -> Path:
-    """Download the newest ``package`` of ``suite`` into the directory ``into``; return the file.
+def versions(package: str, suite: str, *, architecture: str = INDEX_ARCHITECTURE) -> list[str]:
+    """Return every version of ``package`` that ``suite`` and its updates have, newest first."""
+    root = private_root(suite, architecture)
+    env = {"APT_CONFIG": str(root / "apt.conf")}
+    shown = run.run(["apt-cache", "madison", package], env=env, check=False)
+    found = (line.split("|") for line in shown.stdout.splitlines())
+    return list(dict.fromkeys(words[1].strip() for words in found if len(words) > 2))
 
-    apt checks it against the archive's signed lists. A download that fails or is interrupted
-    leaves nothing in ``into``. Raises InfraError when there is no such package or no network.
+
+def download(
+    package: str,
+    *,
+    suite: str,
+    version: str | None = None,
+    architecture: str = INDEX_ARCHITECTURE,
+    into: Path,
+) -> Path:
+    """Download ``package`` of ``suite`` into the directory ``into``; return the file.
+
+    It is the newest one, or that of ``version``. apt checks it against the archive's signed lists.
+    A download that fails or is interrupted leaves nothing in ``into``. Raises InfraError when there
+    is no such package or no network.
     """
-    found = candidate(package, suite, architecture=architecture)
+    wanted = f"{package}={version}" if version else package
+    found = candidate(wanted, suite, architecture=architecture)
     if found is None:
-        raise InfraError(f"{suite} has no package {package} ({architecture})", hint=_ALTERNATIVES)
+        known = versions(package, suite, architecture=architecture) if version else []
+        raise InfraError(
+            f"{suite} has no package {wanted} ({architecture})",
+            hint=f"it has {', '.join(known)}" if known else _ALTERNATIVES,
+        )
     root = private_root(suite, architecture)
     into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".download-", dir=into) as temporary:

@@ -41,17 +41,19 @@ class Source:
     commit: str
 
 
-def import_line(line: str, repository: Path) -> Source:
+def import_line(line: str, repository: Path, *, version: str | None = None) -> Source:
     """Download the sources of a kernel line and commit them to the bare ``repository``.
 
-    No ref is made. Raises InfraError when the package cannot be had or is not what it should be.
+    ``version`` is that of the package, the newest when None. No ref is made. Raises InfraError
+    when the package cannot be had or is not what it should be.
     """
     source = LINES[line]
     with (
         console.step(f"kernel {line} from Debian's {source.package}"),
         tempfile.TemporaryDirectory(prefix=".download-", dir=layout.cache_root()) as temporary,
     ):
-        deb = apt.download(source.package, suite=source.suite, into=Path(temporary))
+        place = Path(temporary)
+        deb = apt.download(source.package, suite=source.suite, version=version, into=place)
         return import_package(deb, line, repository)
 
 

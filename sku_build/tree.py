@@ -104,11 +104,15 @@ def add(spec: str, *, name: str | None = None) -> Tree:
     """Register a tree: ``spec`` is a kernel line such as ``6.1``, or the path of a git checkout.
 
     A line comes from the distribution's source package and is called by its line; nothing is done
-    when it is there already. A checkout is called ``name``, or like its directory.
+    when it is there already. ``6.1=VERSION`` takes the package of that version, and is called by
+    it. A checkout is called ``name``, or like its directory.
     Raises UserError when ``spec`` is neither, and when the name is taken.
     """
     if spec in LINES:
         return _add_line(spec, spec if name is None else name)
+    line, _, version = spec.partition("=")
+    if line in LINES and version:
+        return _add_line(line, version if name is None else name, version)
     path = Path(spec).expanduser()
     if path.is_dir():
         return _add_checkout(path.resolve(), name)
@@ -367,16 +371,19 @@ def _message(makefile: str, sha256: str) -> str:
     return tarball.commit_message(version, f"sha256:{sha256}")
 
 
-def _add_line(line: str, name: str) -> Tree:
+def _add_line(line: str, name: str, version: str | None = None) -> Tree:
     _check_name(name)
+    if version is not None and name in LINES:
+        _check_free(name)
     with _locked(name):
         if _record(name).is_file():
             tree = _read(_record(name))
-            if tree.kind != "distribution" or tree.kernel.line != line:
+            other = tree.kind != "distribution" or tree.kernel.line != line
+            if other or (version and tree.origin.split()[-1] != version):
                 raise _taken(tree)
             if resolve(tree.commit, cwd=cache_repository()):
                 return tree
-        source = distribution.import_line(line, cache_repository())
+        source = distribution.import_line(line, cache_repository(), version=version)
         return _register("distribution", name, source.version, source.commit, source.package)
 
 

@@ -27,8 +27,9 @@ def tree() -> None:
 def add(spec: str | None, tarball: Path | None, name: str | None, as_json: bool) -> None:
     """Add a tree: a kernel LINE such as 6.1, the PATH of a git checkout, or an archive.
 
-    A line comes from the distribution's source package. A checkout stays where it is and is only
-    read; it gets nothing but the branches you ask for.
+    A line comes from the distribution's source package, the newest one or, as 6.1=VERSION, that of
+    a version. A checkout stays where it is and is only read; it gets nothing but the branches you
+    ask for.
     """
     if (spec is None) == (tarball is None):
         raise UserError(

@@ -177,6 +177,15 @@ def test_a_download_is_whole_or_not_there(
     assert list(into.iterdir()) == []
 
 
+def test_a_version_that_is_not_there_is_answered_with_those_that_are(
+    monkeypatch: pytest.MonkeyPatch, fake_apt: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(apt, "versions", lambda *args, **options: ["2-1", "1-1"])
+    with pytest.raises(InfraError, match="no package nonesuch=9-1") as caught:
+        apt.download("nonesuch", suite="bookworm", version="9-1", into=tmp_path / "into")
+    assert caught.value.hint == "it has 2-1, 1-1"
+
+
 def test_a_full_disk_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     says = "E: Write error - write (28: No space left on device)"
     install_fake_apt(monkeypatch, tmp_path, download_status=100, download_says=says)

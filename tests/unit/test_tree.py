@@ -23,12 +23,13 @@ def fake_debian(monkeypatch: pytest.MonkeyPatch, small_tree: SmallTree) -> list[
     """Let every line of the distribution be a small tree; return the list of imports done."""
     imports: list[str] = []
 
-    def import_line(line: str, repository: Path) -> Source:
+    def import_line(line: str, repository: Path, *, version: str | None = None) -> Source:
         imports.append(line)
-        path = small_tree(f"{line}.99", name=f"debian-{len(imports)}")
+        kernel = version.partition("-")[0] if version else f"{line}.99"
+        path = small_tree(kernel, name=f"debian-{len(imports)}")
         git("fetch", "--quiet", path, "HEAD", cwd=repository)
         commit = git("rev-parse", "FETCH_HEAD", cwd=repository).stdout.strip()
-        return Source(f"linux-source-{line} {line}.99-1", f"{line}.99", commit)
+        return Source(f"linux-source-{line} {version or f'{kernel}-1'}", kernel, commit)
 
     monkeypatch.setattr(distribution, "import_line", import_line)
     return imports
@@ -58,6 +59,19 @@ def test_a_line_of_the_distribution_is_imported_once(fake_debian: list[str]) -> 
     assert fake_debian == ["6.1"]
 
 
+def test_a_point_release_of_a_line_is_a_tree_of_its_own(fake_debian: list[str]) -> None:
+    newest = tree.add("6.1")
+    older = tree.add("6.1=6.1.42-1")
+    assert (older.name, older.version) == ("6.1.42-1", "6.1.42")
+    assert tree.add("6.1=6.1.42-1") == older
+    assert tree.find("6.1") == newest
+    assert len(fake_debian) == 2
+    with pytest.raises(UserError, match="there is a tree called '6.1.42-1' already"):
+        tree.add("6.1=6.1.43-1", name="6.1.42-1")
+    with pytest.raises(UserError, match="is kept for the distribution's tree"):
+        tree.add("6.1=6.1.43-1", name="6.1")
+
+
 def test_a_line_whose_commits_are_gone_is_imported_again(fake_debian: list[str]) -> None:
     tree.add("6.1")
     layout.cache_dir("trees.git").rename(layout.cache_root() / "lost")
@@ -78,7 +92,7 @@ def test_the_cache_may_be_moved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 def test_an_import_that_fails_registers_nothing(
     monkeypatch: pytest.MonkeyPatch, isolated: Path
 ) -> None:
-    def interrupted(line: str, repository: Path) -> Source:
+    def interrupted(line: str, repository: Path, *, version: str | None = None) -> Source:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(distribution, "import_line", interrupted)
