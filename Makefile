@@ -1,22 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# make demo   the whole way on a real kernel, ending in a table
-# make test   linters, unit, tree and lab tests
-# make unit   linters and the tests that need no kernel (seconds)
+# make demo     the whole way on a real kernel, ending in a table
+# make test     linters, unit, tree and lab tests
+# make unit     linters and the tests that need no kernel (seconds)
+# make browser  the page of `sku report`, laid out in Chromium (installs it: 80 MB to download)
 
 VENV ?= .venv
 SKU := $(VENV)/bin/sku
 PYTEST := $(VENV)/bin/python -m pytest
 
-.PHONY: demo test unit bootstrap
+.PHONY: demo test unit browser bootstrap
 
 demo: bootstrap
 	$(SKU) demo
 
 test: bootstrap
-	$(PYTEST) tests/lint tests/unit tests/tree tests/lab
+	$(PYTEST) tests/lint tests/unit tests/browser tests/tree tests/lab
 
 unit: bootstrap
 	$(PYTEST) tests/lint tests/unit
+
+browser:
+	@ci/bootstrap --browser $(VENV)
+	SKU_REQUIRE_BROWSER=1 $(PYTEST) tests/browser
 
 bootstrap:
 	@ci/bootstrap $(VENV)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import tempfile
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from sku_build import files
 from sku_build.errors import UserError
 from sku_build.kconfig.model import Waived
 from sku_build.outcome import PatchOutcome
@@ -135,16 +135,7 @@ def host() -> HostRecord:
 
 def write(metadata: Metadata, path: Path) -> None:
     """Replace the file ``path`` in one step, so that a reader sees the old or the new, whole."""
-    encoded = msgspec.json.format(msgspec.json.encode(metadata), indent=2) + b"\n"
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(encoded)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    files.replace(path, msgspec.json.format(msgspec.json.encode(metadata), indent=2) + b"\n")
 
 
 def read(bundle: Path) -> Metadata:

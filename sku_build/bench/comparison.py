@@ -3,12 +3,21 @@
 
 from __future__ import annotations
 
+import datetime
 import statistics
 from typing import Any
 
 import msgspec
 
 from sku_build.errors import CheckError
+from sku_build.lab.steps import Step
+
+FORMAT = 1
+
+
+def now() -> str:
+    """Return the time in UTC as ISO 8601, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,13 +64,36 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         return ", ".join(ratio + more) or "–"
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run of a bench measured, on what (``inputs``: trees, boards, releases, sizes)."""
+class Variant(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to boot the next kernel: ``ordinary``, ``ours``, or ours without the series ``off``.
 
-    format: int = 1
+    ``jump_ms`` are times from the jump to the first process, ``instructions`` how many were
+    executed in one (None where they were not counted); ``steps`` are the parts of the median one.
+    """
+
+    name: str
+    off: str | None = None
+    release: str
+    append: str = ""
+    jump_ms: list[float]
+    instructions: int | None = None
+    steps: list[Step] = []
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run of a bench measured, on what (``inputs``: trees, boards, releases, sizes).
+
+    ``when`` is the time in UTC (ISO 8601). ``variants`` are what the comparisons of a boot were
+    taken of, ``left_out`` has a sentence for each that could not be.
+    """
+
+    format: int = FORMAT
     bench: str
+    when: str = msgspec.field(default_factory=now)
     inputs: dict[str, Any]
     comparisons: list[Comparison]
+    variants: list[Variant] = []
+    left_out: list[str] = []
 
 
 def rows(report: Report) -> list[tuple[str, ...]]:

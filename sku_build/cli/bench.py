@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from sku_build import console
+from sku_build import console, history
 from sku_build.bench import Report, comparison, deferred, tool, update
 from sku_build.cli import options
 
@@ -18,6 +18,7 @@ def bench() -> None:
 
 
 def _show(report: Report, *, as_json: bool) -> None:
+    history.keep(report)
     if as_json:
         console.emit_json(report)
         return

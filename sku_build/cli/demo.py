@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from sku_build import console
+from sku_build import console, history
 from sku_build import demo as station
 from sku_build.cli import options
 from sku_build.cli.lab import broken_promises, show_update
@@ -29,6 +29,7 @@ from sku_build.metadata import Metadata
 def demo(output: Path, as_json: bool) -> None:
     """Build two kernels, boot one in QEMU, and replace it by the other under redis."""
     done = station.run(output)
+    history.keep(done.update)
     broken = broken_promises(done.update)
     if not (broken and as_json):
         _show(done, as_json=as_json)

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from sku_build import board as boards
-from sku_build import console
+from sku_build import console, history
 from sku_build.board import Board
 from sku_build.cli.options import TIMEOUT_FACTOR
 from sku_build.errors import CheckError
@@ -139,6 +139,7 @@ def update_command(
             plain_path=plain,
             options=_options(given),
         )
+    history.keep(result)
     broken = broken_promises(result)
     if not (broken and given["as_json"]):
         show_update(result, as_json=given["as_json"])

@@ -20,6 +20,18 @@ WARNING = 4  # KERN_WARNING; lower is worse
 _DEFERRED = re.compile(r"node \d+ deferred pages initialised in (\d+)ms")
 # arch/arm64/kernel/smp.c
 _SECONDARY = re.compile(r"CPU\d+: Booted secondary processor")
+# What a kernel says when it begins and ends the parts of its boot, in the order of 6.1.
+_MARKS = (
+    ("clock", re.compile(r"^sched_clock: \d+ bits")),  # kernel/time/sched_clock.c
+    ("cpus", re.compile(r"^smp: Bringing up secondary CPUs")),  # kernel/smp.c
+    ("cpus-up", re.compile(r"^smp: Brought up \d+ node")),
+    # init/initramfs.c, the second up to 5.12
+    ("unpack", re.compile(r"^(?:Unpacking initramfs|Trying to unpack rootfs image)")),
+    ("unpacked", re.compile(r"^Freeing initrd memory")),
+    ("booted", re.compile(r"^Freeing unused kernel")),  # mm/page_alloc.c
+    ("init", re.compile(r"^Run /init as init process")),  # init/main.c
+    ("root", re.compile(r"^EXT4-fs \(\w+\): mounted filesystem")),
+)
 # kernel/locking/lockdep.c introduces itself with printk()s that have no level, so they get that of
 # a warning.
 _LOCKDEP = re.compile(
@@ -36,12 +48,20 @@ class LogLine(msgspec.Struct, frozen=True):
     text: str
 
 
+class Mark(msgspec.Struct, frozen=True):
+    """When a kernel said that a part of its boot began or ended; ``us`` since its clock started."""
+
+    name: str
+    us: int
+
+
 class KernelBoot(msgspec.Struct, frozen=True, kw_only=True):
     """How one kernel came up.
 
     ``counter`` is CNTVCT_EL0 at the first instruction of ``sku-init``; ``boot_ms`` is the time to
     there on that counter, from power-on or from the jump; ``uptime_ms`` is the kernel's own idea
-    of it. ``deferred_ms`` has one entry a node, ``warnings`` the lines of level 4 and worse.
+    of it. ``deferred_ms`` has one entry a node, ``warnings`` the lines of level 4 and worse,
+    ``marks`` the parts of the boot that the log tells of.
     """
 
     release: str
@@ -59,6 +79,7 @@ class KernelBoot(msgspec.Struct, frozen=True, kw_only=True):
     deferred_ms: list[int]
     warnings: list[LogLine]
     log: str
+    marks: list[Mark] = []
 
 
 class MachineRecord(msgspec.Struct, frozen=True):
@@ -165,7 +186,18 @@ def kernel_boot(
         deferred_ms=[int(match[1]) for match in deferred],
         warnings=[LogLine(line.level, line.us, line.text) for line in unexpected(own, expected)],
         log=log,
+        marks=marks(own),
     )
+
+
+def marks(lines: Sequence[guest.Line]) -> list[Mark]:
+    """Return the parts of a boot that a kernel's log tells of, each the first time it is told."""
+    found = [
+        Mark(name, next(line.us for line in lines if pattern.search(line.text)))
+        for name, pattern in _MARKS
+        if any(pattern.search(line.text) for line in lines)
+    ]
+    return sorted(found, key=lambda mark: mark.us)
 
 
 def unexpected(
