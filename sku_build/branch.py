@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from sku_build import tree as trees
@@ -39,3 +41,18 @@ def base_of(tree: Tree, branch: str) -> str:
         where=tree.repository,
         hint="name it with --base",
     )
+
+
+def unpatched(tree: Tree) -> Tree:
+    """Return ``tree`` as it was before the series: of a checkout on a branch of ours, its base."""
+    if tree.kind != "checkout":
+        return tree
+    head = git("symbolic-ref", "--quiet", "--short", "HEAD", cwd=Path(tree.origin), check=False)
+    ref = trees.base_ref(tree, head.stdout.strip() or "HEAD")
+    recorded = resolve(ref, cwd=trees.cache_repository(), env=trees.object_env(tree))
+    if recorded is None:
+        return tree
+    told = git(
+        "merge-base", "--is-ancestor", recorded, tree.commit, cwd=tree.repository, check=False
+    )
+    return at(tree, recorded) if told.status == 0 else tree

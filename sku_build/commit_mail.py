@@ -20,7 +20,7 @@ from sku_build import git
 from sku_build.errors import UserError
 from sku_build.mail import Mail
 
-_FORM = (
+FORM = (
     *("--full-index", "--zero-commit", "--no-signature", "--no-numbered", "--no-base"),
     *("--no-cover-letter", "--no-attach", "--no-thread", "--no-notes", "--encode-email-headers"),
     *("--no-ext-diff", "--no-textconv", "--no-color", "--src-prefix=a/", "--dst-prefix=b/"),
@@ -70,7 +70,7 @@ def of_commits(
                 f"the commit {merge[:12]} is a merge, which cannot become a patch",
                 hint="`git rebase` the branch so that it is a line of commits",
             )
-        told = (*_FORM, *options, "--quiet", "--output-directory", str(place / "out"), span)
+        told = (*FORM, *options, "--quiet", "--output-directory", str(place / "out"), span)
         git.git("format-patch", *told, cwd=repository)
         paths = sorted((place / "out").glob("[0-9]*.patch"))
         mails = [Mail(Path(path.name), path.read_bytes()) for path in paths]

@@ -33,12 +33,12 @@ def regenerate(
     required = [item for item in all_series.resolve(series.requires) if item.name != series.name]
     with tempfile.TemporaryDirectory(prefix="sku-refresh-") as name:
         jobs = [
-            _job(tree, item, others[item.name], Path(name))
+            job_of(tree, item, others[item.name], Path(name))
             if item.name in others
             else apply.plan(tree, [item], nearest=True)[0]
             for item in required
         ]
-        jobs.append(_job(tree, series, mails, Path(name)))
+        jobs.append(job_of(tree, series, mails, Path(name)))
         with apply.workshop(tree, jobs) as work:
             outcomes = apply_all(work, jobs)
             _require(tree, series, outcomes)
@@ -52,11 +52,11 @@ def regenerate(
     return [(by_commit.get(item.commit or ""), item) for item in own]
 
 
-def _job(tree: Tree, series: Series, mails: Sequence[Mail], place: Path) -> Job:
+def job_of(tree: Tree, series: Series, mails: Sequence[Mail], place: Path) -> Job:
     """Return a job of ``mails``, which need not be files; git reads them from ``place``."""
     entries, staged = [], []
     directory = place / series.name
-    directory.mkdir()
+    directory.mkdir(parents=True)
     for number, mail in enumerate(mails, 1):
         path = directory / f"{number:04}-{mail.path.name}"
         path.write_bytes(mail.raw)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -150,4 +151,61 @@ def _print_rebase(done: Rebased, *, as_json: bool) -> None:
             console.say(f"{item.series}/{item.file}: {item.what}")
 
 
-COMMANDS = (refresh, rebase)
+@click.command()
+@click.argument("before")
+@click.argument("after")
+@click.option("--tree", "tree_name", shell_complete=options.complete_tree, help="Compare on it.")
+@options.JSON
+def diff(before: str, after: str, tree_name: str | None, as_json: bool) -> None:
+    """Compare two versions of a series, patch by patch.
+
+    A version is NAME (as it is now), NAME@REVISION (as committed, such as pin_mem@HEAD), or a
+    directory with a series.toml.
+    """
+    from sku_build import series_diff, tree
+
+    found = series_diff.compare(before, after, tree=tree.ensure(tree_name) if tree_name else None)
+    if as_json:
+        console.emit_json(found)
+    else:
+        console.say(found.text.rstrip("\n"))
+
+
+@click.command()
+@click.argument("name", shell_complete=options.complete_series)
+@options.TREE
+@click.option(
+    "--output", type=click.Path(path_type=Path, file_okay=False), required=True, metavar="DIR"
+)
+@click.option("-v", "--reroll", type=click.IntRange(min=1), default=1, help="The posting's number.")
+@click.option("--since", metavar="VERSION", help="Tell what changed, as `sku series diff` does.")
+@click.option("--to", multiple=True, metavar="ADDRESS")
+@click.option("--cc", multiple=True, metavar="ADDRESS")
+@options.JSON
+def export(
+    name: str,
+    tree_name: str,
+    output: Path,
+    reroll: int,
+    since: str | None,
+    to: tuple[str, ...],
+    cc: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Write series NAME as mails with a cover letter, ready for `git send-email DIR/*.patch`."""
+    from sku_build import export as station
+    from sku_build import series, series_diff, tree
+
+    found = tree.ensure(tree_name)
+    changes = series_diff.compare(since, name, tree=found) if since else None
+    done = station.export(
+        found, series.load(name), output, reroll=reroll, to=to, cc=cc, diff=changes
+    )
+    if as_json:
+        console.emit_json(done)
+        return
+    for file in done.files:
+        console.say(str(done.output / file))
+
+
+COMMANDS = (refresh, rebase, diff, export)

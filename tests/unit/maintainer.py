@@ -9,7 +9,10 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from sku_build import tree
+import pytest
+
+from sku_build import apply, series, tree
+from tests.conftest import SmallTree
 
 HEAD = """\
 # SPDX-License-Identifier: GPL-2.0-only
@@ -103,3 +106,27 @@ def contents(directory: Path) -> Mapping[str, bytes]:
         for path in sorted(directory.rglob("*"))
         if path.is_file()
     }
+
+
+FILE = "mm/x.c"
+FILES = {FILE: c_file("one", "two", "three", "four"), ".gitattributes": "*.c diff=cpp\n"}
+
+
+@pytest.fixture
+def demo_desk(small_tree: SmallTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """A checkout with the series "demo" of three patches, and its branch "work" checked out."""
+    data = tmp_path / "data"
+    (data / "patchsets").mkdir(parents=True)
+    monkeypatch.setenv("SKU_DATA", str(data))
+    made = Desk(small_tree(files=FILES), data)
+    tree.add(str(made.linux))
+    base = made.git("rev-parse", "HEAD")
+    for name in ("one", "two", "three"):
+        made.edit(FILE, f"\tint {name}_b;\n", f"\tint {name}_b;\n\tint {name}_new;\n")
+        made.commit(f"mm: add to {name}()")
+    made.series("demo", base)
+    made.git("checkout", "--quiet", "main")
+    made.git("reset", "--quiet", "--hard", base)
+    apply.apply_series(made.tree(), series.resolve(["demo"]), branch="work")
+    made.git("checkout", "--quiet", "work")
+    return made

@@ -9,35 +9,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sku_build import apply, refresh, series, series_check, series_files, tree
+from sku_build import apply, refresh, series, series_check, series_files
 from sku_build.cli import cli
 from sku_build.errors import CheckError, UserError
-from tests.conftest import SmallTree
 
-from .maintainer import Desk, c_file, contents
+from .maintainer import FILE, Desk, contents, demo_desk
 
-FILE = "mm/x.c"
-FILES = {FILE: c_file("one", "two", "three", "four"), ".gitattributes": "*.c diff=cpp\n"}
-
-
-@pytest.fixture
-def desk(small_tree: SmallTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    """A checkout with the series "demo" of three patches, and its branch "work" checked out."""
-    data = tmp_path / "data"
-    (data / "patchsets").mkdir(parents=True)
-    monkeypatch.setenv("SKU_DATA", str(data))
-    made = Desk(small_tree(files=FILES), data)
-    tree.add(str(made.linux))
-    base = made.git("rev-parse", "HEAD")
-    for name in ("one", "two", "three"):
-        made.edit(FILE, f"\tint {name}_b;\n", f"\tint {name}_b;\n\tint {name}_new;\n")
-        made.commit(f"mm: add to {name}()")
-    made.series("demo", base)
-    made.git("checkout", "--quiet", "main")
-    made.git("reset", "--quiet", "--hard", base)
-    apply.apply_series(made.tree(), series.resolve(["demo"]), branch="work")
-    made.git("checkout", "--quiet", "work")
-    return made
+desk = demo_desk
 
 
 def run(desk: Desk, *names: str, **options: object) -> dict[str, str]:
