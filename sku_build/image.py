@@ -19,7 +19,18 @@ from typing import Any
 import msgspec
 
 import sku_build
-from sku_build import arm64, builddir, bundledir, console, git, initramfs, kbuild, kconfig, plan
+from sku_build import (
+    arm64,
+    async_probe,
+    builddir,
+    bundledir,
+    console,
+    git,
+    initramfs,
+    kbuild,
+    kconfig,
+    plan,
+)
 from sku_build import metadata as records
 from sku_build import tree as trees
 from sku_build.board import Board
@@ -103,6 +114,7 @@ def _produce(
     with record.step("source", f"Switching the source to {planned.applied.commit[:12]}"):
         source = trees.source_dir(planned.tree, planned.applied.commit, slot=slot)
     with record.step("config", "Configuring"):
+        asked = async_probe.check_source(source, board)
         report = kconfig.configure(
             source,
             work.objects,
@@ -155,6 +167,7 @@ def _produce(
         initramfs.pack(bundle / "initramfs", bundle / "initramfs.cpio")
     with record.step("collect", "Collecting"):
         _collect(kernel, board, work, bundle)
+        async_probe.check_built(asked, bundle / "System.map", bundle / "modules")
         record.update(artefacts=records.artefacts(bundle))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from sku_build import apply, builddir, console, kconfig, layout
+from sku_build import apply, async_probe, builddir, console, kconfig, layout
 from sku_build import board as boards
 from sku_build import tree as trees
 from sku_build.cli import options
@@ -66,8 +66,10 @@ def config(
     build = layout.cache_dir("config") / f"{tree.name}-{board.name}-{toolchain.name}"
     # A build under way would go on with the source that is switched here.
     with builddir.exclusive(tree.name, of=of), console.step(f"Configuring {of}"):
+        source = trees.source_dir(tree, applied.commit, slot=tree.name)
+        async_probe.check_source(source, board)
         report = kconfig.configure(
-            trees.source_dir(tree, applied.commit, slot=tree.name),
+            source,
             build,
             board=board,
             series=series,

@@ -19,7 +19,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from sku_build import apply, board, git, tree
+from sku_build import apply, async_probe, board, git, tree
 from sku_build.cli import cli
 from sku_build.errors import CheckError, UserError
 from sku_build.kconfig import ConfigReport, configure, crosscheck, dotconfig, parser
@@ -121,6 +121,17 @@ def test_board_is_proven_and_kconfiglib_agrees_on_every_symbol(at: Station, tmp_
 def test_big_board_on_top_of_the_kernels_defconfig_is_proven(at: Station) -> None:
     report = at.configure(name="kunpeng920")
     assert (report.base, report.problems, report.waived) == ("defconfig", [], [])
+
+
+@on_every_line
+def test_drivers_that_the_boards_probe_asynchronously_exist(at: Station) -> None:
+    for name in board.names():
+        chosen = board.load(name)
+        found = async_probe.check_source(at.source, chosen)
+        assert {driver.name for driver in found} == set(async_probe.names(chosen.cmdline))
+    with pytest.raises(UserError, match="no driver of this kernel is called hisi_sas_v9_hw"):
+        wrong = msgspec.structs.replace(chosen, cmdline="driver_async_probe=hisi_sas_v9_hw")
+        async_probe.check_source(at.source, wrong)
 
 
 @on_6_1
