@@ -23,6 +23,7 @@ from sku_build.lab import (
     Way,
     bundle,
     debug,
+    profile,
     results,
     rootfs,
     scenario,
@@ -79,12 +80,19 @@ def boot_command(path: Path, **given: Any) -> None:
 @lab.command("kexec")
 @click.argument("first", type=click.Path(path_type=Path))
 @click.argument("second", type=click.Path(path_type=Path))
+@click.option(
+    "--profile",
+    "costs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Have SECOND log its initcalls, and say the N largest costs of its boot.",
+)
 @_run_options
-def kexec_command(first: Path, second: Path, **given: Any) -> None:
+def kexec_command(first: Path, second: Path, costs: int | None, **given: Any) -> None:
     """Boot the bundle FIRST, and kexec from it into the bundle SECOND."""
     board = _board(first, given["board_name"])
     with console.step(f"Jumping from {first} into {second} on {board.name}"):
-        result = scenario.kexec(first, second, board=board, options=_options(given))
+        result = scenario.kexec(first, second, board=board, options=_options(given), costs=costs)
     _finish(result, given)
 
 
@@ -281,6 +289,10 @@ def _show(result: BootResult | KexecResult, *, as_json: bool) -> None:
             f"load {result.load_ms:.1f} ms; kexec, from the jump to the next first process, "
             f"{result.kexec_ms:.1f} ms"
         )
+        if result.profile:
+            title = f"the {len(result.profile.costs)} largest costs from the jump on"
+            columns = ("what", "took", "share", "from", "probes in it, ms")
+            console.table(title, columns, profile.rows(result.profile))
     rows = [(p.phase, f"{p.seconds:.2f} s", f"{p.limit:g} s") for p in result.phases]
     console.table("phases, on the host's clock", ("phase", "took", "may take"), rows)
     for release, line in results.warnings(result)[:_SHOWN_WARNINGS]:

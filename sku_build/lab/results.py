@@ -12,6 +12,7 @@ import msgspec
 from sku_build.errors import CheckError
 from sku_build.lab import guest
 from sku_build.lab.machine import PhaseTime
+from sku_build.lab.profile import Profile
 
 FORMAT = 1
 
@@ -114,7 +115,8 @@ class KexecResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of ``sku lab kexec``.
 
     ``load_ms`` is what loading the second kernel took, ``kexec_ms`` the time from the jump to the
-    first instruction of the second ``sku-init``; both on the guest's counter.
+    first instruction of the second ``sku-init``; both on the guest's counter. ``profile`` says what
+    the latter was spent on, if that was asked for.
     """
 
     format: int = FORMAT
@@ -127,6 +129,7 @@ class KexecResult(msgspec.Struct, frozen=True, kw_only=True):
     kexec_ms: float
     phases: list[PhaseTime]
     directory: str
+    profile: Profile | None = None
 
     @property
     def kernels(self) -> list[KernelBoot]:

@@ -14,7 +14,7 @@ import msgspec
 from sku_build import board as boards
 from sku_build.board import Board, QemuPart
 from sku_build.errors import CheckError, UserError
-from sku_build.lab import bundle, guest, qemu, results, rundir
+from sku_build.lab import bundle, guest, profile, qemu, results, rundir
 from sku_build.lab.machine import Machine
 from sku_build.lab.phases import Phase
 from sku_build.lab.results import BootResult, KernelBoot, KexecResult, MachineRecord
@@ -67,11 +67,18 @@ def boot(path: Path, *, board: Board, options: Options | None = None) -> BootRes
 
 
 def kexec(
-    first_path: Path, second_path: Path, *, board: Board, options: Options | None = None
+    first_path: Path,
+    second_path: Path,
+    *,
+    board: Board,
+    options: Options | None = None,
+    costs: int | None = None,
 ) -> KexecResult:
     """Boot the first bundle, load the second one's kernel in the guest, and jump into it.
 
-    Raises as :func:`boot`, and CheckError when the guest's counter did not survive the jump.
+    With ``costs``, the second kernel logs its initcalls, and the result has that many of the
+    largest costs of its boot. Raises as :func:`boot`, and CheckError when the guest's counter did
+    not survive the jump.
     """
     run = Run("kexec", board, options or Options())
     first = bundle.load(first_path, board)
@@ -80,7 +87,8 @@ def kexec(
         with machine.phase(Phase.FIRST_KERNEL):
             init = run.started(machine, first)
         with machine.phase(Phase.LOAD):
-            machine.tell(f"load {bundle.IMAGE} {bundle.INITRAMFS} {run.cmdline(second)}")
+            cmdline = run.cmdline(second) + (f" {profile.CMDLINE}" if costs else "")
+            machine.tell(f"load {bundle.IMAGE} {bundle.INITRAMFS} {cmdline}")
             load = machine.expect(guest.Load)
             loaded = machine.expect(guest.Loaded)
             lines = run.log(machine, 1)
@@ -93,6 +101,7 @@ def kexec(
         with machine.phase(Phase.SHUTDOWN):
             machine.power_off()
     hz = init.counter_hz
+    kexec_ms = results.elapsed_ms(jump.counter, next_init.counter, hz)
     return run.keep(
         KexecResult(
             board=board.name,
@@ -100,9 +109,10 @@ def kexec(
             first=run.kernel(init, lines, 1, since=0),
             second=run.kernel(next_init, next_lines, 2, since=jump.counter),
             load_ms=results.elapsed_ms(load.counter, loaded.counter, hz),
-            kexec_ms=results.elapsed_ms(jump.counter, next_init.counter, hz),
+            kexec_ms=kexec_ms,
             phases=machine.phases,
             directory=str(run.directory),
+            profile=(profile.profile(next_lines, boot_ms=kexec_ms, count=costs) if costs else None),
         )
     )
 

@@ -37,6 +37,22 @@ def test_kexec_ends_in_the_second_kernel_and_the_counter_goes_on(
     assert machines(os.getpid()) == []
 
 
+def test_a_profile_accounts_for_the_whole_time_from_the_jump_on(
+    first_bundle: Path, next_bundle: Path, qemu_virt: Board
+) -> None:
+    result = kexec(first_bundle, next_bundle, board=qemu_virt, costs=10)
+    found = result.profile
+    assert found is not None and len(found.costs) == 10
+    assert found.total_ms == result.kexec_ms
+    together = sum(cost.ms for cost in found.costs) + found.others_ms
+    assert together == pytest.approx(result.kexec_ms, abs=0.1)
+    assert "initcall_debug" in result.second.cmdline
+    assert "initcall_debug" not in result.first.cmdline
+    # What is logged for it does not cost the time of a console.
+    console = (Path(result.directory) / "serial.log").read_text(errors="replace")
+    assert " initcall " not in console
+
+
 def test_a_second_kernel_that_cannot_be_loaded_is_reported_by_the_guest(
     first_bundle: Path, qemu_virt: Board, tmp_path: Path
 ) -> None:
