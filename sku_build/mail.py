@@ -138,5 +138,3 @@ def problems(mail: Mail) -> Iterator[str]:
                 f"{item.path}: its `index` line has no full blob ids, so no 3-way merge can find"
                 " its base; make the mail with `git format-patch --full-index`"
             )
-    if stated := mail.origin:
-        yield from origin.problems(stated)

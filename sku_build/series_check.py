@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 import msgspec
 
-from sku_build import layout, mail
+from sku_build import layout, mail, origin_check
 from sku_build.errors import UserError
 from sku_build.mail import Mail
 from sku_build.series import PatchEntry, Series, names, ranges
@@ -17,17 +17,24 @@ from sku_build.version import VersionRange
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One thing that is wrong: in which file or key of the series, and what."""
+    """One thing that is wrong: in which file of which series, and what; ``line`` where known."""
 
     series: str
     where: str
     message: str
+    line: int | None = None
 
 
 def check(series: Series) -> list[Problem]:
     """Return everything wrong with a series that :func:`sku_build.series.load` lets pass."""
     found = [*_entries(series), *_files(series), *_mails(series)]
-    return [Problem(series.name, f"{series.name}/{where}", message) for where, message in found]
+    name = series.name
+    plain = [Problem(name, f"{name}/{where}", message) for where, message in found]
+    return plain + [
+        Problem(name, f"{name}/{entry.file}", problem.message, problem.line)
+        for entry in series.patches
+        for problem in origin_check.check(mail.load(series.directory / entry.file))
+    ]
 
 
 def overlap(first: VersionRange, second: VersionRange) -> bool:

@@ -208,4 +208,69 @@ def export(
         console.say(str(done.output / file))
 
 
-COMMANDS = (refresh, rebase, diff, export)
+@click.command("import")
+@click.argument("name")
+@click.argument("source")
+@options.TREE
+@click.option("--requires", multiple=True, metavar="SERIES", help="A series it is written on.")
+@click.option("--kernels", multiple=True, metavar="RANGE", help="[default: the tree's line]")
+@click.option("--summary", help="One line for series.toml  [default: the cover letter's subject]")
+@click.option(
+    "--keyring",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="The senders' public keys  [default: patatt's own]",
+)
+@click.option("--require-attestation", is_flag=True, help="Refuse mails without a valid signature.")
+@click.option("--update", is_flag=True, help="Take the mails for the next version of NAME.")
+@options.JSON
+def import_(
+    name: str,
+    source: str,
+    tree_name: str,
+    requires: tuple[str, ...],
+    kernels: tuple[str, ...],
+    summary: str | None,
+    keyring: Path | None,
+    require_attestation: bool,
+    update: bool,
+    as_json: bool,
+) -> None:
+    """Make the series NAME of patch mails: SOURCE is a directory, an mbox, or a message-id.
+
+    The mails are put on the tree they were made for and written as git gives them back, so that
+    later merges find their base. b4 gets a message-id and collects the trailers of replies; a
+    patatt signature is checked where there is one.
+    """
+    from sku_build import branch, import_series, tree
+
+    done = import_series.import_series(
+        branch.unpatched(tree.ensure(tree_name)),
+        name,
+        source,
+        requires=requires,
+        kernels=kernels,
+        summary=summary,
+        keyring=keyring,
+        require_attestation=require_attestation,
+        update=update,
+    )
+    if as_json:
+        console.emit_json(done)
+        return
+    attested = {item.subject: item for item in done.attestations}
+    rows = []
+    for item in done.patches:
+        who = attested.get(item.subject)
+        by = f"{who.result} {who.identity or ''}".strip() if who else ""
+        rows.append([item.file, str(item.outcome), item.detail or "", by])
+    console.table(f"Series {done.series}", ["patch", "outcome", "detail", "signature"], rows)
+    for text in done.notes:
+        console.warn(text)
+    for problem in done.problems:
+        place = problem.where + (f":{problem.line}" if problem.line else "")
+        console.warn(f"{place}: {problem.message}")
+    console.say(str(done.directory))
+
+
+COMMANDS = (refresh, rebase, diff, export, import_)

@@ -117,7 +117,10 @@ def check(names: tuple[str, ...], tree_name: str | None, as_json: bool) -> None:
     chosen = [all_series.load(name) for name in names or all_series.names()]
     problems = [found for item in chosen for found in series_check.check(item)]
     if problems:
-        lines = "\n".join(f"  {found.where}: {found.message}" for found in problems)
+        lines = "\n".join(
+            f"  {found.where}{f':{found.line}' if found.line else ''}: {found.message}"
+            for found in problems
+        )
         raise CheckError(
             f"problems found in {len(chosen)} series: {len(problems)}\n{lines}",
             where=all_series.series_dir(),

@@ -90,7 +90,6 @@ def test_a_folded_and_encoded_subject_is_read(tmp_path: Path) -> None:
         ("Date: ", "X-Date: ", "no Date: header"),
         (DIFF, "", "no diff"),
         ("2.39.5\n", f"2.39.5\nFrom {OLD} Mon Sep 17 00:00:00 2001\n", "holds 2 mails"),
-        ("The reason for it.", "Patch-mainline: v6.5-rc7", "names no commit"),
     ],
 )
 def test_what_git_or_a_reviewer_would_miss_is_told(

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from sku_build import origin_check
+from sku_build.mail import Mail
 from sku_build.origin import Origin, Status, problems, read
 
 COMMIT = "e4443149eef4ecb36a8b16d8b2d3bcd8fdb2ee4d"
@@ -105,3 +109,53 @@ def test_a_mail_that_states_nothing_has_no_origin() -> None:
 )
 def test_an_origin_that_contradicts_itself_is_told(origin: Origin, complaint: str) -> None:
     assert [complaint in found for found in problems(origin)] == [True]
+
+
+SUSE = f"""\
+From: Ann Author <ann@example.org>
+Subject: [PATCH] mm: do
+Patch-mainline: v6.5-rc7
+Git-commit: {COMMIT}
+References: bsc#1012628 CVE-2024-1234
+
+Why.
+---
+"""
+DEP3 = f"""\
+From: Ann Author <ann@example.org>
+Subject: [PATCH] mm: do
+Origin: upstream, https://git.kernel.org/linus/{COMMIT}
+Last-Update: 2026-01-31
+
+Why.
+---
+"""
+EULER = "From: Ann Author <ann@example.org>\nSubject: [PATCH] mm: do\n\n" + OPENEULER
+
+
+@pytest.mark.parametrize("text", [SUSE, DEP3, EULER])
+def test_what_each_project_would_take_is_taken(text: str) -> None:
+    assert origin_check.check(Mail(Path("x"), text.encode())) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "line", "complaint"),
+    [
+        (SUSE, "v6.5-rc7", "soon", 3, "Patch-mainline is 'soon'; allowed: a release"),
+        (SUSE, f"Git-commit: {COMMIT}\n", "", 3, "says mainline but names no commit"),
+        (SUSE, COMMIT, COMMIT[:12], 4, "Git-commit is 'e4443149eef4'; allowed: 40 hex digits"),
+        (SUSE, "References: bsc#1012628 CVE-2024-1234\n", "", 3, "there is no References"),
+        (SUSE, "bsc#1012628", "see-there", 5, "References is"),
+        (SUSE, "\n\nWhy.", f"\nGit-commit: {COMMIT}\n\nWhy.", 6, "a second Git-commit"),
+        (DEP3, "2026-01-31", "yesterday", 4, "Last-Update is 'yesterday'; allowed: a date"),
+        (EULER, "category: bugfix", "category: stuff", 7, "category is 'stuff'; allowed: bugfix"),
+        (EULER, "CVE: NA\n", "", 4, "there is no CVE"),
+        (EULER, f"commit {COMMIT}", "commit 12ab", 6, "commit is '12ab'; allowed: an id"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(
+    text: str, old: str, new: str, line: int, complaint: str
+) -> None:
+    assert text.count(old) >= 1
+    found = origin_check.check(Mail(Path("x"), text.replace(old, new, 1).encode()))
+    assert (line, True) in [(item.line, complaint in item.message) for item in found]
