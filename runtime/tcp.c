@@ -200,28 +200,47 @@ int tcp_repair_off(const pid_t *pids, size_t count, struct problem *problem)
 	return walk_all(&walk, pids, count, "go on with the connections", problem);
 }
 
+/*
+ * A socket that was made while window scaling was off never offers more than 64 KiB, though its
+ * connection has a scale. What its buffer holds is bound enough.
+ */
+static int open_window(int fd, const struct tcp_info *info)
+{
+	socklen_t size = sizeof(int);
+	int room;
+
+	if (!(info->tcpi_options & TCPI_OPT_WSCALE))
+		return 0;
+	if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, &size) < 0 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &room, sizeof(room)) < 0)
+		return -errno;
+	return 0;
+}
+
 static int wake(struct walk *walk, int fd)
 {
 	struct tcp_info info = { 0 };
 	socklen_t size = sizeof(info);
+	int narrow;
 	int r = 0;
 
 	(void)walk;
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0 ||
 	    info.tcpi_state != ESTABLISHED)
 		return 0;
+	narrow = open_window(fd, &info);
 	for (int i = 0; r == 0 && i < WAKE_PROBES; i++) {
 		r = set_repair(fd, TCP_REPAIR_ON);
 		if (r == 0)
 			r = set_repair(fd, TCP_REPAIR_OFF);
 	}
-	return r;
+	return r < 0 ? r : narrow;
 }
 
 /*
- * Have the other side of every connection answer now: each time a socket leaves repair mode it
- * sends a window probe. Otherwise it waits for its retransmission timer, which has backed off for
- * as long as it got no answer.
+ * Give every connection its window back, and have its other side answer now: each time a socket
+ * leaves repair mode it sends a window probe. Otherwise it waits for its retransmission timer, which
+ * has backed off for as long as it got no answer.
  */
 int tcp_wake(const pid_t *pids, size_t count, struct problem *problem)
 {

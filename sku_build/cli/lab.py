@@ -121,6 +121,11 @@ def kexec_command(first: Path, second: Path, costs: int | None, **given: Any) ->
     help="How much redis holds.",
 )
 @click.option("--huge", is_flag=True, help="Let redis have transparent huge pages everywhere.")
+@click.option(
+    "--tap",
+    metavar="NAME",
+    help="A tap device of this machine, with the address 10.0.2.2/24, to be the guest's network.",
+)
 @_run_options
 def update_command(
     first: Path,
@@ -271,6 +276,7 @@ def _options(given: dict[str, Any]) -> Options:
         smp=given["smp"],
         timeout_factor=given["timeout_factor"],
         directory=given["output"],
+        tap=given.get("tap"),
     )
 
 

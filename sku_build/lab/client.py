@@ -31,15 +31,15 @@ class ConnectionBroke(CheckError):
 
 
 class Client:
-    """A connection to redis on a ``port`` of this machine; closed with the ``with`` block.
+    """A connection to redis on a ``port`` of ``host``; closed with the ``with`` block.
 
     It is in one of two states: :meth:`ask` sends a command and waits for the reply; between
     :meth:`start` and :meth:`stop` a stream of INCRs goes out, an answer awaited or not.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self._connection = Connection(
-            host="127.0.0.1",
+            host=host,
             port=port,
             socket_timeout=None,
             socket_connect_timeout=_CONNECT_S,

@@ -106,8 +106,8 @@ def panic_line(log: Path) -> str | None:
 class Machine:
     """A virtual machine that lives as long as the ``with`` block; it leaves no process behind.
 
-    ``directory`` takes its logs. ``factor`` stretches every time-out. ``port`` is where this
-    machine reaches the guest's forwarded port, if it has one. All methods raise
+    ``directory`` takes its logs. ``factor`` stretches every time-out. ``host`` and
+    ``port`` are where this machine reaches the guest's port, if it has one. All methods raise
     :class:`PhaseTimeout` when the phase's time is over, and :class:`GuestFailed` as soon as the
     guest panics, resets, ends or reports a failure.
     """
@@ -119,6 +119,7 @@ class Machine:
         self.phases: list[PhaseTime] = []
         self.argv: list[str] = []
         self.version = ""
+        self.host = "127.0.0.1"
         self.port: int | None = None
         self._factor = factor
         self._phase: Phase | None = None
@@ -278,7 +279,9 @@ class Machine:
         version = await self._qmp.execute("query-version")
         numbers = version["qemu"]  # type: ignore[index]
         self.version = ".".join(str(numbers[part]) for part in ("major", "minor", "micro"))
-        if self.vm.guest_port is not None:
+        if self.vm.guest_port is not None and self.vm.tap is not None:
+            self.host, self.port = qemu.GUEST_ADDRESS, self.vm.guest_port
+        elif self.vm.guest_port is not None:
             asked = {"command-line": "info usernet"}
             usernet = await self._qmp.execute("human-monitor-command", asked)
             self.port = qemu.forwarded_port(str(usernet))

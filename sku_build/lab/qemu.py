@@ -16,6 +16,7 @@ from sku_build.board import Board, QemuPart
 from sku_build.errors import InfraError, UserError
 
 PROGRAM = "qemu-system-aarch64"
+GUEST_ADDRESS = "10.0.2.15"  # application.py gives it to the guest, as the user mode would
 PORT_NAME = "org.sku.lab"  # runtime/lab.c looks for it
 SHARE_TAG = "next"  # runtime/kexec.c mounts it
 
@@ -33,7 +34,8 @@ class VirtualMachine:
 
     ``share`` is a directory of the host that the guest may read. ``disk`` is a raw image; what the
     guest writes to it is kept aside, over a kexec too, and is gone with QEMU. ``guest_port`` is a
-    TCP port of the guest that this machine, and nobody else, can reach through a free port.
+    TCP port of the guest that this machine, and nobody else, can reach through a free port; with
+    ``tap``, the name of a tap device of this machine, it is reached at :data:`GUEST_ADDRESS`.
     """
 
     machine: str
@@ -48,6 +50,7 @@ class VirtualMachine:
     share: Path | None = None
     disk: Path | None = None
     guest_port: int | None = None
+    tap: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -123,9 +126,12 @@ def command(vm: VirtualMachine, places: Places) -> list[str]:
         drive = f"if=none,id=root,format=raw,snapshot=on,file={_escaped(vm.disk)}"
         argv += ["-drive", drive, "-device", "virtio-blk-pci,drive=root"]
     if vm.guest_port is not None:
-        # Port 0 is a free one of QEMU's choice, so no other run can be in the way.
-        forward = f"hostfwd=tcp:127.0.0.1:0-:{vm.guest_port}"
-        argv += ["-netdev", f"user,id=net,restrict=on,{forward}"]
+        if vm.tap is not None:
+            network = f"tap,id=net,ifname={_escaped(Path(vm.tap))},script=no,downscript=no"
+        else:
+            # Port 0 is a free one of QEMU's choice, so no other run can be in the way.
+            network = f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:0-:{vm.guest_port}"
+        argv += ["-netdev", network]
         argv += ["-device", "virtio-net-pci,netdev=net,romfile="]
     argv += ["-kernel", os.fspath(vm.kernel), "-initrd", os.fspath(vm.initramfs)]
     return [*argv, "-append", vm.cmdline]

@@ -31,7 +31,8 @@ class Options:
 
     ``append`` is added to every kernel's command line; ``memory_mib`` and ``smp`` take the place
     of the board's; ``timeout_factor`` stretches every time-out; ``directory`` takes the result and
-    the logs (None: a new one in the cache, where the latest runs are kept).
+    the logs (None: a new one in the cache, where the latest runs are kept). ``tap`` is a tap device
+    of this machine that the guest's network is to be, in place of QEMU's user mode.
     """
 
     append: str = ""
@@ -39,6 +40,7 @@ class Options:
     smp: int | None = None
     timeout_factor: float = 1.0
     directory: Path | None = None
+    tap: str | None = None
 
 
 def boot(path: Path, *, board: Board, options: Options | None = None) -> BootResult:
@@ -156,6 +158,7 @@ class Run:
             share=share,
             disk=disk,
             guest_port=guest_port,
+            tap=self.options.tap,
         )
         return Machine(vm, self.directory, factor=self.options.timeout_factor)
 

@@ -130,7 +130,7 @@ def service(
         with machine.phase(Phase.APPLICATION):
             pid = application.start(machine, huge=load.huge, high_pid=way is Way.ORDINARY)
             assert machine.port is not None
-            client = stack.enter_context(Client(machine.port))
+            client = stack.enter_context(Client(machine.port, machine.host))
             served = Service(run, machine, client, second)
             served.fill(load, pid)
         yield served, init

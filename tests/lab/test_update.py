@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from sku_build import image, layout
+from sku_build import image, layout, run
 from sku_build import series as patch_series
 from sku_build.board import Board
 from sku_build.errors import ExitCode, SkuError
@@ -25,6 +27,7 @@ pytestmark = pytest.mark.lab
 
 _ROLLED_BACK = {ExitCode.ROLLED_BACK, ExitCode.TIMED_OUT}
 _KILLED = 128 + 9
+_UNSCALED = 1 << 16  # the largest window without scaling
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +65,22 @@ def test_huge_pages_stay_huge(first_bundle: Path, next_bundle: Path, qemu_virt: 
     assert ours.broken == []
     assert ours.report is not None
     assert ours.report.huge << 2 > 0.8 * ours.huge_kib > 0
+
+
+def test_a_connection_with_window_scaling_keeps_its_window(
+    first_bundle: Path, next_bundle: Path, tmp_path: Path
+) -> None:
+    """QEMU's user mode offers no scaling: here the client is this machine's kernel."""
+    alone = ["unshare", "--map-root-user", "--net"]
+    if run.run([*alone, "ip", "tuntap", "add", "tap0", "mode", "tap"], check=False).status:
+        pytest.skip("no network namespace with a tap device can be had here")
+    script = Path(__file__).with_name("behind_tap.py")
+    done = run.run([*alone, sys.executable, script, first_bundle, next_bundle, tmp_path])
+    result = json.loads(done.stdout)
+    before, after = result["windows"]
+    assert before > _UNSCALED
+    assert after > _UNSCALED
+    assert result["broken"] == []
 
 
 @pytest.fixture(scope="module")

@@ -81,6 +81,12 @@ def test_a_disk_is_left_as_it_is_and_only_this_machine_reaches_the_guests_port()
     assert _values(plain, "-drive") == _values(plain, "-netdev") == []
 
 
+def test_a_tap_device_takes_the_place_of_the_user_mode_network() -> None:
+    machine = dataclasses.replace(_VM, guest_port=6379, tap="tap0")
+    (network,) = _values(qemu.command(machine, _PLACES), "-netdev")
+    assert network == "tap,id=net,ifname=tap0,script=no,downscript=no"
+
+
 def test_the_port_that_qemu_chose_is_read_from_what_it_says() -> None:
     said = (
         "Hub -1 (net):\r\n"
