@@ -116,9 +116,13 @@ def _recall(tree: Tree, key: str) -> Applied | None:
 
 
 def objects(tree: Tree) -> list[Path]:
-    """Return the object directories that hold ``tree``, and all other trees of the cache."""
-    own = [tree.repository / "objects"] if tree.kind == "checkout" else []
-    return [trees.cache_repository() / "objects", *own]
+    """Return the object directories that hold ``tree``, and all other trees there are.
+
+    A 3-way merge finds its base in whichever of them the patch was made for.
+    """
+    checkouts = [item.repository for item in (tree, *trees.all_trees()) if item.kind == "checkout"]
+    known = [trees.cache_repository() / "objects", *(path / "objects" for path in checkouts)]
+    return list(dict.fromkeys(path for path in known if path.is_dir()))
 
 
 @contextlib.contextmanager

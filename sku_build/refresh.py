@@ -7,7 +7,7 @@ First everything is worked out (:class:`Change`), then each series' directory ch
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -97,14 +97,16 @@ def refresh(
     branch: str | None = None,
     base: str | None = None,
     split: bool = False,
+    only: Collection[str] | None = None,
     dry_run: bool = False,
 ) -> Refreshed:
     """Make the files of the series ``names`` anew and return what became of each.
 
     With ``branch`` (a revision of the tree's repository) from its commits, for all series that
     have one there when no names are given; without, from the files themselves, as ``tree`` takes
-    them. Raises UserError when the branch has no commit of a series, CheckError when a patch does
-    not go on the tree with only what its series requires.
+    them. ``only`` leaves all other files as they are. Raises UserError when the branch has no
+    commit of a series, CheckError when a patch does not go on the tree with only what its series
+    requires.
     """
     if branch is None:
         chosen = [all_series.load(name) for name in names]
@@ -115,6 +117,14 @@ def refresh(
         start = _commit(tree, base) if base else branches.base_of(tree, branch)
         tree = branches.at(tree, start)
         items = _branch_items(tree, tip, names)
+    if only is not None:
+        items = {
+            name: [
+                dataclasses.replace(item, leave=not item.entry or item.entry.file not in only)
+                for item in mine
+            ]
+            for name, mine in items.items()
+        }
     changes = plan(tree, items, split=split)
     if not dry_run:
         for change in changes:
@@ -261,7 +271,7 @@ def _place(change: Change, item: Item, name: str, version: KernelVersion, *, spl
     if name != entry.file or not same:
         change.written[name] = content
     kernels = entry.kernels if covered else [*entry.kernels, str(line)]
-    change.entries.append(PatchEntry(name, kernels, entry.status))
+    change.entries.append(msgspec.structs.replace(entry, file=name, kernels=kernels))
     what: What = "rewritten" if not same else "kept" if covered else "kernels"
     change.told.append(
         FileChange(
@@ -281,9 +291,11 @@ def _second_file(
     """Leave ``entry`` to the other kernels; its change on this line gets a file of its own."""
     own = patch_names.for_line(change.series, name, line)
     rest = without(all_series.ranges(entry.kernels), line)
-    change.entries.append(PatchEntry(entry.file, list(map(str, rest)), entry.status))
+    change.entries.append(msgspec.structs.replace(entry, kernels=list(map(str, rest))))
     held = [bounds for item in all_series.ranges(entry.kernels) if (bounds := common(item, line))]
-    change.entries.append(PatchEntry(own, list(map(str, held or [line])), entry.status))
+    change.entries.append(
+        msgspec.structs.replace(entry, file=own, kernels=list(map(str, held or [line])))
+    )
     change.written[own] = content
     change.told.append(FileChange(change.series.name, own, "second-file", subject))
 
@@ -293,6 +305,6 @@ def _drop(change: Change, entry: PatchEntry, line: VersionRange) -> None:
     subject = load_mail(change.series.directory / entry.file).subject
     change.told.append(FileChange(change.series.name, entry.file, "dropped", subject))
     if rest:
-        change.entries.append(PatchEntry(entry.file, list(map(str, rest)), entry.status))
+        change.entries.append(msgspec.structs.replace(entry, kernels=list(map(str, rest))))
     else:
         change.removed.append(entry.file)

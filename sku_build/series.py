@@ -44,11 +44,15 @@ def _check_kernels(kernels: list[str]) -> None:
 
 
 class PatchEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One ``[[patch]]``: a mail's file name and the kernels it is for."""
+    """One ``[[patch]]``: a mail's file name and the kernels it is for.
+
+    ``checkpatch`` are the types of checkpatch's complaints that the patch may have.
+    """
 
     file: str
     kernels: list[str]
     status: str | None = None
+    checkpatch: list[str] = []
 
     def __post_init__(self) -> None:
         _check_kernels(self.kernels)

@@ -39,8 +39,9 @@ def _table(item: PatchEntry, known: Table | None) -> Table:
         table["file"] = item.file
     if list(table.get("kernels", [])) != item.kernels:
         table["kernels"] = item.kernels
-    if item.status is not None and table.get("status") != item.status:
-        table["status"] = item.status
+    for key, value in (("status", item.status), ("checkpatch", item.checkpatch)):
+        if value and table.get(key) != value:
+            table[key] = value
     body = table.value.body
     while body and isinstance(body[-1][1], Whitespace):
         body.pop()

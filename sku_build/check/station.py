@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The matrix, checked: all cells, then all rules, then what is mechanical mended."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from sku_build import board as boards
+from sku_build import branch, console, layout, refresh
+from sku_build import series as all_series
+from sku_build import tree as trees
+from sku_build.check import checkpatch, matrix, rules
+from sku_build.check.findings import CHECKS, Cell, CheckReport, Finding, Level, place
+from sku_build.check.matrix import Tried
+from sku_build.errors import SkuError, UserError
+from sku_build.series import Series
+from sku_build.tree import Tree
+
+
+def known_trees(names: Sequence[str]) -> list[Tree]:
+    """Return the trees ``names`` (all registered ones when empty), without series, by version."""
+    found = []
+    for name in names or [tree.name for tree in trees.all_trees()]:
+        try:
+            found.append(branch.unpatched(trees.ensure(name) if names else trees.find(name)))
+        except SkuError as error:
+            if names:
+                raise
+            console.warn(f"the tree {name} is left out: {error.message}")
+    if not found:
+        raise UserError("there is no tree to check against", hint="`sku tree add 6.1`, for one")
+    return sorted(found, key=lambda tree: (tree.kernel, tree.name))
+
+
+def run_check(
+    names: Sequence[str] = (),
+    *,
+    tree_names: Sequence[str] = (),
+    with_checkpatch: bool = True,
+    fix: bool = False,
+) -> CheckReport:
+    """Check the series ``names`` against the trees ``tree_names``; all there are by default.
+
+    ``fix`` refreshes what is not refreshed, and checks again. Raises UserError when a series or a
+    tree is not known.
+    """
+    chosen = [all_series.load(name) for name in names or all_series.names()]
+    against = known_trees(tree_names)
+    report = _check(chosen, against, with_checkpatch=with_checkpatch)
+    if not fix:
+        return report
+    fixed = _fix(report, chosen, against)
+    if not fixed:
+        return report
+    chosen = [all_series.load(item.name) for item in chosen]
+    again = _check(chosen, against, with_checkpatch=with_checkpatch)
+    return msgspec.structs.replace(again, fixed=fixed)
+
+
+def _check(
+    chosen: Sequence[Series], against: Sequence[Tree], *, with_checkpatch: bool
+) -> CheckReport:
+    pairs = [(tree, series) for series in chosen for tree in against]
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        tried = list(pool.map(lambda pair: matrix.try_series(*pair), pairs))
+        together = _boards(chosen, against, tried)
+        found = [finding for item in tried for finding in item.findings] + together[1]
+        for series in chosen:
+            mine = [item for item in tried if item.series.name == series.name]
+            found += [*rules.form(series), *rules.refreshed(series, mine)]
+            found += rules.config(series, against)
+        if with_checkpatch:
+            for said in pool.map(lambda item: list(checkpatch.check(item, against)), chosen):
+                found += said
+    skipped = {"build"} | (set() if with_checkpatch else {"checkpatch"})
+    return CheckReport(
+        trees={tree.name: tree.version for tree in against},
+        series=[item.name for item in chosen],
+        checks=[name for name in CHECKS if name not in skipped],
+        cells=[item.cell for item in tried] + together[0],
+        findings=sorted(found, key=_order),
+    )
+
+
+def _order(item: Finding) -> tuple[int, str, int, str, str]:
+    return (list(Level).index(item.level), item.file, item.line or 0, item.check, item.message)
+
+
+def _boards(
+    chosen: Sequence[Series], against: Sequence[Tree], tried: Sequence[Tried]
+) -> tuple[list[Cell], list[Finding]]:
+    """Return the boards' cells, and what fails of a board's series only when put on together."""
+    names = [item.name for item in chosen]
+    failing = {(item.series.name, item.tree.name) for item in tried if item.cell.state == "fails"}
+    cells, found = [], []
+    for name in boards.names():
+        board = boards.load(name)
+        for tree in against:
+            if any((member, tree.name) in failing for member in board.series):
+                continue
+            item = matrix.try_board(tree, board, names)
+            if item is None:
+                continue
+            cells.append(item.cell)
+            bad = [outcome for outcome in item.outcomes if outcome.outcome.failed]
+            found += [_together(name, tree, each.series, each.detail or "") for each in bad]
+    return cells, found
+
+
+def _together(board: str, tree: Tree, series: str, detail: str) -> Finding:
+    path = layout.data_root() / "boards" / board / "board.toml"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    line = next((n for n, text in enumerate(lines, 1) if f'"{series}"' in text), 1)
+    message = f"{series} does not go on {tree.name} after the board's other series: {detail}"
+    return Finding("together", Level.ERROR, series, place(path), message, line, tree.name)
+
+
+def _fix(report: CheckReport, chosen: Sequence[Series], against: Sequence[Tree]) -> list[str]:
+    """Refresh the series that need it, each on the newest tree it goes on; return the files."""
+    stale = {item.file for item in report.findings if item.fixable}
+    fixed: list[str] = []
+    for series in chosen:
+        going = {
+            cell.tree
+            for cell in report.cells
+            if cell.series == series.name and cell.state in ("clean", "moved")
+        }
+        fitting = [tree for tree in against if tree.name in going]
+        wanted = {
+            entry.file for entry in series.patches if place(series.directory / entry.file) in stale
+        }
+        for tree in reversed(fitting):
+            if wanted:
+                done = refresh.refresh(tree, [series.name], only=wanted)
+                mended = {item.file for item in done.changed}
+                wanted -= mended
+                fixed += [place(series.directory / file) for file in sorted(mended)]
+    return fixed
