@@ -67,8 +67,9 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
     """One way to boot the next kernel: ``ordinary``, ``ours``, or ours without the series ``off``.
 
-    ``jump_ms`` are times from the jump to the first process, ``instructions`` how many were
-    executed in one (None where they were not counted); ``steps`` are the parts of the median one.
+    ``jump_ms`` are times from the jump to the first process, ``instructions`` the median of how
+    many were executed there (None where they were not counted); ``steps`` are the parts of the
+    boot that took the median time, ``facts`` what its kernel says of how it came up.
     """
 
     name: str
@@ -78,13 +79,14 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     jump_ms: list[float]
     instructions: int | None = None
     steps: list[Step] = []
+    facts: dict[str, str] = {}
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What one run of a bench measured, on what (``inputs``: trees, boards, releases, sizes).
 
     ``when`` is the time in UTC (ISO 8601). ``variants`` are what the comparisons of a boot were
-    taken of, ``left_out`` has a sentence for each that could not be.
+    taken of, ``notes`` has a sentence for each that could not be, and for what else is to be known.
     """
 
     format: int = FORMAT
@@ -93,7 +95,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     inputs: dict[str, Any]
     comparisons: list[Comparison]
     variants: list[Variant] = []
-    left_out: list[str] = []
+    notes: list[str] = []
 
 
 def rows(report: Report) -> list[tuple[str, ...]]:
@@ -108,4 +110,20 @@ def rows(report: Report) -> list[tuple[str, ...]]:
             {None: "", True: "met", False: "missed"}[item.met],
         )
         for item in report.comparisons
+    ]
+
+
+def variant_rows(report: Report) -> list[tuple[str, ...]]:
+    """Return the table of the ways to boot: medians, and how much more each is than ours."""
+    timed = [item for item in report.variants if item.name == "ours" and item.jump_ms]
+    ours = statistics.median(timed[0].jump_ms) if timed else None
+    return [
+        (
+            item.name,
+            item.append or "–",
+            f"{statistics.median(item.jump_ms):.1f} ms" if item.jump_ms else "–",
+            f"{statistics.median(item.jump_ms) - ours:+.1f} ms" if item.jump_ms and ours else "–",
+            f"{item.instructions / 1e6:.1f} million" if item.instructions is not None else "–",
+        )
+        for item in report.variants
     ]

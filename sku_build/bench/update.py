@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -15,16 +15,16 @@ from sku_build import board as boards
 from sku_build import console, image, lab, layout
 from sku_build import series as patch_series
 from sku_build import tree as trees
+from sku_build.bench import scattered
 from sku_build.bench.comparison import Comparison, Report
 from sku_build.board import Board
 from sku_build.errors import CheckError, UserError
-from sku_build.lab import Way, bundle, guest, results, update, update_result, watched
-from sku_build.lab.bundle import Bundle
+from sku_build.lab import Way, bundle, qemu, update, update_result, watched
 from sku_build.lab.machine import Machine
-from sku_build.lab.phases import Phase
-from sku_build.lab.scenario import Run
+from sku_build.lab.traffic import Traffic
 from sku_build.lab.update import Load
 from sku_build.lab.update_result import WayResult
+from sku_build.metadata import Metadata
 from sku_build.tree import Tree
 
 BOARD = "qemu-virt"
@@ -37,11 +37,6 @@ _TEST_DRIVER = (
     "CONFIG_KEXEC_HANDOVER_DEBUGFS=y",
     "CONFIG_KEXEC_HANDOVER_TEST=y",
 )
-_KHO = "/sys/kernel/debug/kho"
-_PAGES = 1_000_000
-_SCATTERED_MIB = 10240  # twice as many pages, and room beside them
-_SCATTERED_JUMPS = 5  # of each kind, a round: the host's noise is as large as what is looked for
-_SCATTERED_SLOWNESS = 4  # of handing out two million pages, against what the time-outs are for
 
 
 class Copy(msgspec.Struct, frozen=True):
@@ -75,6 +70,7 @@ class Bench:
     ) -> None:
         self.tree, self.board, self.sizes, self.rounds = tree, board, sizes, rounds
         self._factor, self._output = timeout_factor, output
+        self._kernels: dict[str, Metadata] = {}
 
     def options(self, name: str, factor: float = 1, memory_mib: int | None = None) -> lab.Options:
         """Return the options of the run ``name``, whose result stays in a directory of its own."""
@@ -83,6 +79,22 @@ class Bench:
             timeout_factor=self._factor * factor,
             directory=self._output / name if self._output else None,
         )
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What all of it was measured on: also the kernels that were needed, and their sizes."""
+        qemu_part = qemu.qemu_part(self.board)
+        return {
+            "tree": self.tree.origin,
+            "board": self.board.name,
+            "series": self.board.series,
+            "releases": [built.release for built in self._kernels.values()],
+            "image_mib": {name: _image_mib(built) for name, built in self._kernels.items()},
+            "data_mib": dataclasses.asdict(self.sizes),
+            "accelerator": qemu.accelerator(),
+            "cpus": qemu_part.smp,
+            "rounds": self.rounds,
+        }
 
     @functools.cached_property
     def running(self) -> Path:
@@ -108,7 +120,7 @@ class Bench:
         self, name: str, series: Sequence[str], *, localversion: str = "", extra: Sequence[str] = ()
     ) -> Path:
         output = layout.cache_dir("bench") / f"update-{self.tree.name}" / name
-        image.build(
+        self._kernels[name] = image.build(
             self.tree,
             self.board,
             series=patch_series.resolve(series),
@@ -135,6 +147,11 @@ class Bench:
         return result.ways
 
 
+def _image_mib(built: Metadata) -> float:
+    sizes = {artefact.path: artefact.size for artefact in built.artefacts}
+    return round(sizes[bundle.IMAGE] / (1 << 20), 2)
+
+
 def described(load: Load) -> str:
     """Return what redis holds, for people."""
     return f"{load.data_mib} MiB in {'2 MiB' if load.huge else '4 KiB'} pages"
@@ -147,26 +164,32 @@ def kept(broken: Sequence[str], what: str, where: str | Path) -> None:
 
 
 def compare_blackouts(bench: Bench) -> list[Comparison]:
-    """The client's blackout, ours against the ordinary way."""
+    """The client's blackout and its longest wait for a reply, ours against the ordinary way."""
     load = Load(bench.sizes.data_mib)
     done = [
         bench.ways(f"blackout-{number + 1}", load, [Way.OURS, Way.ORDINARY])
         for number in range(bench.rounds)
     ]
-    blackout = {
-        way: [item.traffic.blackout_ms for ways in done for item in ways if item.way is way]
-        for way in Way
-    }
-    return [
-        Comparison(
-            name=f"blackout at {load.data_mib} MiB",
+
+    def samples(way: Way, seen: Callable[[Traffic], float]) -> list[float]:
+        return [seen(item.traffic) for ways in done for item in ways if item.way is way]
+
+    def comparison(
+        name: str, seen: Callable[[Traffic], float], goal: float | None = None
+    ) -> Comparison:
+        return Comparison(
+            name=f"{name} at {load.data_mib} MiB",
             ours_is="the memory kept in place",
             ordinary_is="stock CRIU to the disk and a plain kexec, without our series",
             unit="ms",
-            ours=blackout[Way.OURS],
-            ordinary=blackout[Way.ORDINARY],
-            goal=0.1,
+            ours=samples(Way.OURS, seen),
+            ordinary=samples(Way.ORDINARY, seen),
+            goal=goal,
         )
+
+    return [
+        comparison("blackout", lambda traffic: traffic.blackout_ms, goal=0.1),
+        comparison("longest wait for a reply", lambda traffic: traffic.slowest_ms),
     ]
 
 
@@ -259,61 +282,8 @@ def per_page_ns(report: update_result.Report) -> float:
 
 def compare_boots(bench: Bench) -> list[Comparison]:
     """From the jump to the first process, with a million scattered pages preserved and without."""
-    options = bench.options("scattered", _SCATTERED_SLOWNESS, _SCATTERED_MIB)
-    run = Run("scattered", bench.board, options)
-    kernel = bundle.load(bench.testing, bench.board)
-    samples: dict[bool, list[float]] = {False: [], True: []}
-    jumps = bench.rounds * _SCATTERED_JUMPS
-    with run.machine(kernel, share=kernel.path) as machine:
-        with machine.phase(Phase.FIRST_KERNEL):
-            run.started(machine, kernel)
-        with console.progress("jumps", 2 * jumps) as advance:
-            for number in range(2 * jumps):
-                scattered = number % 2 == 1
-                samples[scattered].append(_jump(run, machine, kernel, scattered=scattered))
-                advance(number + 1, "with scattered pages" if scattered else "without")
-        with machine.phase(Phase.SHUTDOWN):
-            machine.power_off()
-    return [
-        Comparison(
-            name=f"boot with {_PAGES} scattered pages kept",
-            ours_is="from the jump to the first process, every second page preserved",
-            ordinary_is="the same with nothing preserved",
-            unit="ms",
-            ours=samples[True],
-            ordinary=samples[False],
-            goal_difference=50,
-        )
-    ]
-
-
-def _jump(run: Run, machine: Machine, kernel: Bundle, *, scattered: bool) -> float:
-    """Jump into the same kernel; return how long its first process took to come, in ms."""
-    with machine.phase(Phase.LOAD):
-        if scattered:
-            machine.put(f"{_KHO}/test/keep", f"{_PAGES} 2 0")
-        machine.tell(f"load {bundle.IMAGE} {bundle.INITRAMFS} {run.cmdline(kernel)}")
-        machine.expect(guest.Loaded)
-    with machine.phase(Phase.JUMP):
-        machine.tell("jump")
-        jump = machine.expect(guest.Jump)
-    with machine.phase(Phase.SECOND_KERNEL):
-        init = run.started(machine, kernel)
-    if scattered:
-        with machine.phase(Phase.CHECK):
-            intact(machine.get(f"{_KHO}/test/verify"), machine.serial_log)
-    return results.elapsed_ms(jump.counter, init.counter, init.counter_hz)
-
-
-def intact(verdict: str, where: Path) -> None:
-    """Raise CheckError unless the test driver got back every page as it was.
-
-    Reading its verdict also frees them, so that there is room for the next ones.
-    """
-    told = {name: int(number) for name, number in re.findall(r"(\w+) (\d+)", verdict)}
-    expected = {"blocks": _PAGES, "lost": 0, "wrong": 0, "twice": 0}
-    if not verdict.startswith("ok ") or told | expected != told:
-        raise CheckError(f"the preserved pages are not intact: {verdict.strip()}", where=where)
+    options = bench.options("scattered", scattered.SLOWNESS, scattered.MEMORY_MIB)
+    return [scattered.compare(bench.testing, bench.board, options, rounds=bench.rounds)]
 
 
 PARTS: dict[str, Callable[[Bench], list[Comparison]]] = {
@@ -359,11 +329,7 @@ def measure(
     ]
     report = Report(
         bench="update",
-        inputs={
-            "tree": bench.tree.origin,
-            "board": bench.board.name,
-            "rounds": rounds,
-        },
+        inputs=bench.inputs,
         comparisons=comparisons,
     )
     if output:

@@ -36,6 +36,8 @@ class VirtualMachine:
     guest writes to it is kept aside, over a kexec too, and is gone with QEMU. ``guest_port`` is a
     TCP port of the guest that this machine, and nobody else, can reach through a free port; with
     ``tap``, the name of a tap device of this machine, it is reached at :data:`GUEST_ADDRESS`.
+    ``icount`` has the guest's clock count instructions, one a ns, whatever else the host does; then
+    one host thread executes all CPUs in turn, and only TCG can.
     """
 
     machine: str
@@ -51,6 +53,7 @@ class VirtualMachine:
     disk: Path | None = None
     guest_port: int | None = None
     tap: str | None = None
+    icount: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -101,7 +104,9 @@ def command(vm: VirtualMachine, places: Places) -> list[str]:
         *("-no-user-config", "-nodefaults", "-display", "none", "-S"),
         *("-machine", vm.machine),
         *("-cpu", "host" if kvm else vm.cpu),
-        *("-accel", "kvm" if kvm else "tcg,thread=multi"),
+        *("-accel", "kvm" if kvm else f"tcg,thread={'single' if vm.icount else 'multi'}"),
+        # A CPU that waits lets the clock jump to what it waits for.
+        *(("-icount", "shift=0,sleep=off") if vm.icount else ()),
         *("-smp", str(vm.smp)),
         *("-m", f"{vm.memory_mib}M"),
         *("-action", "reboot=shutdown,shutdown=pause,panic=pause"),

@@ -17,6 +17,7 @@ from sku_build.errors import CheckError, UserError
 from sku_build.lab import bundle, guest, profile, qemu, results, rundir
 from sku_build.lab.machine import Machine
 from sku_build.lab.phases import Phase
+from sku_build.lab.qemu import Accelerator
 from sku_build.lab.results import BootResult, KernelBoot, KexecResult, MachineRecord
 
 # sku-init powers off, rather than waits, when it finds that nobody is there.
@@ -33,6 +34,7 @@ class Options:
     of the board's; ``timeout_factor`` stretches every time-out; ``directory`` takes the result and
     the logs (None: a new one in the cache, where the latest runs are kept). ``tap`` is a tap device
     of this machine that the guest's network is to be, in place of QEMU's user mode.
+    ``icount`` has the guest's clock count instructions instead of time.
     """
 
     append: str = ""
@@ -41,6 +43,7 @@ class Options:
     timeout_factor: float = 1.0
     directory: Path | None = None
     tap: str | None = None
+    icount: bool = False
 
 
 def boot(path: Path, *, board: Board, options: Options | None = None) -> BootResult:
@@ -150,7 +153,7 @@ class Run:
             cpu=self.part.cpu,
             smp=self.options.smp or self.part.smp,
             memory_mib=self.options.memory_mib or self.part.memory_mib,
-            accelerator=qemu.accelerator(),
+            accelerator=Accelerator.TCG if self.options.icount else qemu.accelerator(),
             kernel=first.image,
             initramfs=first.initramfs,
             cmdline=self.cmdline(first),
@@ -159,6 +162,7 @@ class Run:
             disk=disk,
             guest_port=guest_port,
             tap=self.options.tap,
+            icount=self.options.icount,
         )
         return Machine(vm, self.directory, factor=self.options.timeout_factor)
 

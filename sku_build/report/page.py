@@ -83,8 +83,10 @@ def render(sources: Sequence[Source], entries: Sequence[Entry], problems: Sequen
         goals=len(goals),
         blackouts=blackouts,
         broken=[text for s in updates for text in _broken(s.result)],
-        ablations=[_ablation(report) for report in reports if report.variants],
-        left_out=[text for report in reports for text in report.left_out],
+        ablations=[
+            _ablation(report) for report in reports if any(v.jump_ms for v in report.variants)
+        ],
+        notes=[text for report in reports for text in report.notes],
         reports=reports,
         trends=trends(entries),
         entries=entries,
@@ -128,11 +130,12 @@ def _headline(updates: Sequence[Source]) -> list[tuple[str, str, str]]:
 
 
 def _ablation(report: Report) -> Ablation:
-    ours = next((v for v in report.variants if v.name == "ours"), None)
+    variants = [variant for variant in report.variants if variant.jump_ms]
+    ours = next((variant for variant in variants if variant.name == "ours"), None)
     return Ablation(
-        variants=report.variants,
-        end_ms=max((max(v.jump_ms, default=0.0) for v in report.variants), default=0.0) or 1.0,
-        ours_ms=statistics.median(ours.jump_ms) if ours and ours.jump_ms else None,
+        variants=variants,
+        end_ms=max(max(variant.jump_ms) for variant in variants) or 1.0,
+        ours_ms=statistics.median(ours.jump_ms) if ours else None,
         boots=_waterfalls([timeline.of_variant(v) for v in report.variants if v.steps]),
         parts=list(dict.fromkeys(step.name for v in report.variants for step in v.steps)),
     )

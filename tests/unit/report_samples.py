@@ -174,5 +174,5 @@ def bench(*, text: str = "all series", when: str = "2026-11-20T10:00:00+00:00") 
             variant("ours", 240.0),
             variant("ours without cpu_park", 330.0, "cpu_park"),
         ],
-        left_out=["kept_initramfs is not on the board"],
+        notes=["kept_initramfs is not on the board"],
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sku_build.bench import Comparison, Report, update
+from sku_build.bench import Comparison, Report, scattered, update
 from sku_build.bench.comparison import rows
 from sku_build.errors import CheckError, UserError
 from sku_build.lab import update_result as outcome
@@ -93,9 +93,9 @@ def test_an_update_that_kept_nothing_is_no_measure(report: outcome.Report, said:
     ],
 )
 def test_a_boot_that_lost_a_page_is_no_measure(verdict: str, tmp_path: Path) -> None:
-    update.intact("ok blocks 1000000 order 0 lost 0 wrong 0 twice 0", tmp_path)
+    scattered.intact("ok blocks 1000000 order 0 lost 0 wrong 0 twice 0", tmp_path)
     with pytest.raises(CheckError, match="not intact"):
-        update.intact(verdict, tmp_path)
+        scattered.intact(verdict, tmp_path)
 
 
 def test_a_run_that_broke_a_promise_is_an_error_and_no_number() -> None:

@@ -63,6 +63,13 @@ def test_tcg_uses_a_thread_for_each_cpu_and_kvm_the_hosts_cpu() -> None:
     assert _values(argv, "-cpu") == ["host"]
 
 
+def test_a_clock_that_counts_instructions_needs_all_cpus_in_one_thread() -> None:
+    argv = qemu.command(dataclasses.replace(_VM, icount=True), _PLACES)
+    assert _values(argv, "-accel") == ["tcg,thread=single"]
+    assert _values(argv, "-icount") == ["shift=0,sleep=off"]
+    assert "-icount" not in qemu.command(_VM, _PLACES)
+
+
 def test_the_boards_devices_are_added() -> None:
     argv = qemu.command(dataclasses.replace(_VM, devices=("virtio-rng-pci",)), _PLACES)
     assert "virtio-rng-pci" in _values(argv, "-device")

@@ -134,7 +134,7 @@ def test_text_of_a_result_is_never_markup() -> None:
     bench = msgspec.structs.replace(
         bench,
         bench=HOSTILE,
-        left_out=[HOSTILE],
+        notes=[HOSTILE],
         inputs={HOSTILE: [HOSTILE]},
         variants=[msgspec.structs.replace(samples.variant(HOSTILE, 1.0), append=HOSTILE)],
     )
