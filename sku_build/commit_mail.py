@@ -13,7 +13,7 @@ import dataclasses
 import hashlib
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sku_build import git
@@ -130,10 +130,13 @@ def change_id(mail: Mail) -> str:
 def carried(old: Mail, new: Mail) -> bytes:
     """Return the file for ``new`` with what only a file can hold, taken over from ``old``.
 
-    These are header fields (``Patch-mainline:`` and the like) and notes below ``---``.
+    These are header fields (``Patch-mainline:`` and the like), notes below ``---``, and the tag of
+    a subject that is the same otherwise.
     """
     head, _, body = new.raw.partition(b"\n\n")
-    fields = _extra_fields(old)
+    if old.subject == new.subject:
+        head = head.replace(_fields(new, _is_subject), _fields(old, _is_subject), 1)
+    fields = _fields(old, lambda name: name not in _GITS_FIELDS)
     notes = _notes(old)
     if fields:
         head += b"\n" + fields
@@ -142,15 +145,19 @@ def carried(old: Mail, new: Mail) -> bytes:
     return head + b"\n\n" + body
 
 
-def _extra_fields(mail: Mail) -> bytes:
+def _is_subject(name: str) -> bool:
+    return name == "subject"
+
+
+def _fields(mail: Mail, wanted: Callable[[str], bool]) -> bytes:
+    """Return the header lines, folded ones included, of the fields whose names are ``wanted``."""
     raw = mail.raw.replace(b"\r\n", b"\n").partition(b"\n\n")[0]
-    lines = raw.decode("utf-8", "surrogateescape").split("\n")
     kept: list[str] = []
     taking = False
-    for line in lines:
+    for line in raw.decode("utf-8", "surrogateescape").split("\n"):
         if not line.startswith((" ", "\t")):
             field = _FIELD.match(line)
-            taking = bool(field) and field[1].lower() not in _GITS_FIELDS  # type: ignore[index]
+            taking = field is not None and wanted(field[1].lower())
         if taking:
             kept.append(line)
     return "\n".join(kept).encode("utf-8", "surrogateescape")

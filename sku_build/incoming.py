@@ -29,6 +29,7 @@ _VERSION = re.compile(r"\bv(\d+)\b", re.IGNORECASE)
 _MESSAGE_ID = re.compile(r"^<?[^\s<>@/]+@[^\s<>@/]+>?$")
 _KEPT = {"from", "date", "subject", "mime-version", "content-type", "content-transfer-encoding"}
 _KEPT |= {field.name.lower() for table in FIELDS.values() for field in table}
+_SUBJECT_TAGS = re.compile(rb"^Subject:\s*(?:\[[^\]]*\]\s*)+", re.IGNORECASE)
 _FETCH_SECONDS = 300.0
 _INSTALL = "`pip install 'sku-build[maintainer]'`"
 
@@ -172,7 +173,7 @@ def _cleaned(raw: bytes) -> bytes:
         if not line.startswith((b" ", b"\t")):
             taking = line.partition(b":")[0].decode("ascii", "replace").lower() in _KEPT
         if taking:
-            lines.append(line)
+            lines.append(_SUBJECT_TAGS.sub(b"Subject: [PATCH] ", line))
     return (
         b"From " + b"0" * 40 + b" Mon Sep 17 00:00:00 2001\n" + b"\n".join(lines) + b"\n\n" + body
     )

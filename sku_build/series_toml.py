@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -30,7 +31,8 @@ def with_patches(text: str, patches: Sequence[PatchEntry], renamed: Mapping[str,
         document["patch"] = AoT(tables)
     else:
         document.append("patch", AoT(tables))
-    return tomlkit.dumps(document).rstrip("\n") + "\n"
+    text = tomlkit.dumps(document).rstrip("\n") + "\n"
+    return re.sub(r"\n{3,}(?=\[\[patch\]\]\n)", "\n\n", text)  # a new table brings its own
 
 
 def _table(item: PatchEntry, known: Table | None) -> Table:

@@ -7,7 +7,7 @@ import contextlib
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -23,17 +23,18 @@ from sku_build.tree import Tree
 _BRANCH = "sku-bench"
 
 
-def _timed(work: Callable[[], object]) -> float:
+def timed(work: Callable[[], object]) -> float:
+    """Return how long ``work`` takes, in seconds."""
     begin = time.monotonic()
     work()
     return time.monotonic() - begin
 
 
-def _sku(*args: str, env: Mapping[str, str] | None = None) -> str:
+def sku(*args: str, env: Mapping[str, str] | None = None, check: bool = True) -> str:
     """Run the command as a user would, start-up included; returns its standard output."""
     ours = {"SKU_CACHE": str(layout.cache_root()), "SKU_DATA": str(layout.data_root())}
     argv = [sys.executable, "-m", "sku_build", "--quiet", *args]
-    return run.run(argv, env=ours | dict(env or {})).stdout
+    return run.run(argv, env=ours | dict(env or {}), check=check).stdout
 
 
 def _drop_branch(repository: Path) -> None:
@@ -51,7 +52,7 @@ def compare_apply(tree: Tree, rounds: int) -> Comparison:
     names = [word for item in series for word in ("--series", item.name)]
 
     def ours() -> None:
-        _sku("apply", "--tree", tree.name, *names, "--branch", _BRANCH)
+        sku("apply", "--tree", tree.name, *names, "--branch", _BRANCH)
 
     def ordinary() -> None:
         git.git("checkout", "-q", "-b", _BRANCH, tree.commit, cwd=checkout)
@@ -60,9 +61,9 @@ def compare_apply(tree: Tree, rounds: int) -> Comparison:
     samples: dict[str, list[float]] = {"ours": [], "ordinary": []}
     try:
         for _ in range(rounds):
-            samples["ours"].append(_timed(ours))
+            samples["ours"].append(timed(ours))
             _drop_branch(tree.repository)
-            samples["ordinary"].append(_timed(ordinary))
+            samples["ordinary"].append(timed(ordinary))
             git.git("checkout", "-q", "--detach", tree.commit, cwd=checkout)
             _drop_branch(checkout)
     finally:
@@ -106,7 +107,7 @@ def compare_builds(tree: Tree, board: str) -> list[Comparison]:
         args = ("build", "--tree", tree.name, "--board", board, "--output", str(output), "--json")
 
         def build() -> Metadata:
-            printed = _sku(*args, env={"SKU_CACHE": str(cache)})
+            printed = sku(*args, env={"SKU_CACHE": str(cache)})
             return msgspec.convert(msgspec.json.decode(printed)["metadata"], Metadata, strict=False)
 
         with console.step("A full build"):
@@ -114,7 +115,7 @@ def compare_builds(tree: Tree, board: str) -> list[Comparison]:
             full = build()
             whole = time.monotonic() - begin - full.timings["source"]
         with console.step("A build with nothing to do"):
-            idle = [_timed(build) for _ in range(3)]
+            idle = [timed(build) for _ in range(3)]
         with console.step("A rebuild from ccache"):
             shutil.rmtree(cache / "build")
             shutil.rmtree(output)
@@ -141,13 +142,29 @@ def compare_builds(tree: Tree, board: str) -> list[Comparison]:
     ]
 
 
-def measure(*, tree_name: str, board: str, rounds: int) -> Report:
-    """Take all comparisons of the toolkit on one tree; builds one kernel from nothing."""
+PARTS = ("apply", "refresh", "check", "build")
+
+
+def measure(*, tree_name: str, board: str, rounds: int, only: Sequence[str] = ()) -> Report:
+    """Take the comparisons of the toolkit on one tree, all or ``only`` some of :data:`PARTS`.
+
+    "build" builds one kernel from nothing.
+    """
+    from sku_build.bench import maintainer
+
     tree = trees.ensure(tree_name)
-    with console.step("Applying all series"):
-        applying = compare_apply(tree, rounds)
-    return Report(
-        bench="tool",
-        inputs={"tree": tree.origin, "board": board, "series": patch_series.names()},
-        comparisons=[applying, *compare_builds(tree, board)],
-    )
+    wanted = only or PARTS
+    taken: list[Comparison] = []
+    over_series = {
+        "apply": compare_apply,
+        "refresh": maintainer.compare_refresh,
+        "check": maintainer.compare_check,
+    }
+    for part, compare in over_series.items():
+        if part in wanted:
+            with console.step(f"All series: {part}"):
+                taken.append(compare(tree, rounds))
+    if "build" in wanted:
+        taken += compare_builds(tree, board)
+    inputs = {"tree": tree.origin, "board": board, "series": patch_series.names()}
+    return Report(bench="tool", inputs=inputs, comparisons=taken)

@@ -37,7 +37,7 @@ CHECKS = {
 class Finding(msgspec.Struct, frozen=True):
     """One thing found. ``file`` is relative to the repository, ``line`` counts from 1.
 
-    ``fixable`` says that `sku check --fix` mends it.
+    ``mend_on`` is the tree on which `sku check --fix` mends it by a refresh.
     """
 
     check: str
@@ -47,7 +47,7 @@ class Finding(msgspec.Struct, frozen=True):
     message: str
     line: int | None = None
     tree: str | None = None
-    fixable: bool = False
+    mend_on: str | None = None
 
 
 class Cell(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from sku_build.check.findings import Finding, Level, place
 from sku_build.check.matrix import Tried
 from sku_build.errors import UserError
 from sku_build.kconfig.resolve import wanted_of
+from sku_build.mail import Mail
 from sku_build.mail import load as load_mail
 from sku_build.series import Series, ranges
 from sku_build.tree import Tree
@@ -44,22 +45,33 @@ def refreshed(series: Series, tried: Sequence[Tried]) -> Iterator[Finding]:
         made = [(item.tree, item.made[entry.file]) for item in tried if entry.file in item.made]
         if not made or any(commit_mail.same_patch(old, mail) for _, mail in made):
             continue
-        same = [tree for tree, mail in made if commit_mail.same_change(old, mail)]
+        same = [(tree, mail) for tree, mail in made if commit_mail.same_change(old, mail)]
         names = ", ".join(tree.name for tree, _ in made)
+        home = _home(old, same or made).name
+        what = (
+            f"its index lines name files of none of {names}"
+            if same
+            else f"it is not as git writes it on any of {names}"
+        )
         yield Finding(
             "refreshed",
             Level.NOTE if same else Level.WARNING,
             series.name,
             place(path),
-            (
-                f"its index lines name files of none of {names}"
-                if same
-                else f"it is not as git writes it on any of {names}"
-            )
-            + f"; `sku series refresh {series.name} --tree {(same or [made[-1][0]])[-1].name}`",
+            f"{what}; `sku series refresh {series.name} --tree {home}`",
             line=1,
-            fixable=True,
+            mend_on=home,
         )
+
+
+def _home(old: Mail, made: Sequence[tuple[Tree, Mail]]) -> Tree:
+    """Return the tree whose form of a patch has most lines with the file; of equals the newest."""
+    lines = set(old.raw.splitlines())
+
+    def common(item: tuple[Tree, Mail]) -> int:
+        return len(lines & set(item[1].raw.splitlines()))
+
+    return max(reversed(made), key=common)[0]
 
 
 def config(series: Series, trees: Sequence[Tree]) -> Iterator[Finding]:

@@ -41,24 +41,34 @@ def run_check(
     *,
     tree_names: Sequence[str] = (),
     with_checkpatch: bool = True,
+    board_names: Sequence[str] = (),
+    build: bool = False,
     fix: bool = False,
 ) -> CheckReport:
     """Check the series ``names`` against the trees ``tree_names``; all there are by default.
 
-    ``fix`` refreshes what is not refreshed, and checks again. Raises UserError when a series or a
-    tree is not known.
+    For each of ``board_names`` the configuration is proved on every tree, and with ``build`` every
+    patch of its series compiled. ``fix`` refreshes what is not refreshed, and checks again. Raises
+    UserError when a series or a tree is not known.
     """
     chosen = [all_series.load(name) for name in names or all_series.names()]
     against = known_trees(tree_names)
     report = _check(chosen, against, with_checkpatch=with_checkpatch)
-    if not fix:
-        return report
-    fixed = _fix(report, chosen, against)
-    if not fixed:
-        return report
-    chosen = [all_series.load(item.name) for item in chosen]
-    again = _check(chosen, against, with_checkpatch=with_checkpatch)
-    return msgspec.structs.replace(again, fixed=fixed)
+    fixed = _fix(report, chosen, against) if fix else []
+    if fixed:
+        chosen = [all_series.load(item.name) for item in chosen]
+        report = _check(chosen, against, with_checkpatch=with_checkpatch)
+    from sku_build.check import building
+
+    found = list(report.findings)
+    for board in board_names:
+        for tree in against:
+            names = [item.name for item in chosen]
+            found += building.check_board(board, tree, names, build=build)
+    checks = [*report.checks, *(["build"] if build and board_names else [])]
+    return msgspec.structs.replace(
+        report, findings=sorted(found, key=_order), checks=checks, fixed=fixed
+    )
 
 
 def _check(
@@ -120,23 +130,17 @@ def _together(board: str, tree: Tree, series: str, detail: str) -> Finding:
 
 
 def _fix(report: CheckReport, chosen: Sequence[Series], against: Sequence[Tree]) -> list[str]:
-    """Refresh the series that need it, each on the newest tree it goes on; return the files."""
-    stale = {item.file for item in report.findings if item.fixable}
+    """Refresh the files that need it, each on the tree it stands nearest to; return them."""
     fixed: list[str] = []
     for series in chosen:
-        going = {
-            cell.tree
-            for cell in report.cells
-            if cell.series == series.name and cell.state in ("clean", "moved")
-        }
-        fitting = [tree for tree in against if tree.name in going]
-        wanted = {
-            entry.file for entry in series.patches if place(series.directory / entry.file) in stale
-        }
-        for tree in reversed(fitting):
+        for tree in against:
+            stale = {item.file for item in report.findings if item.mend_on == tree.name}
+            wanted = {
+                entry.file
+                for entry in series.patches
+                if place(series.directory / entry.file) in stale
+            }
             if wanted:
                 done = refresh.refresh(tree, [series.name], only=wanted)
-                mended = {item.file for item in done.changed}
-                wanted -= mended
-                fixed += [place(series.directory / file) for file in sorted(mended)]
+                fixed += [place(series.directory / item.file) for item in done.changed]
     return fixed

@@ -54,11 +54,22 @@ def _show(report: Report, *, as_json: bool) -> None:
 @bench.command("tool")
 @click.option("--tree", "tree_name", default="6.1", show_default=True, help="The tree.")
 @click.option("--board", default="qemu-virt", show_default=True, help="The board to build.")
+@click.option(
+    "--only",
+    type=click.Choice(list(tool.PARTS)),
+    multiple=True,
+    help="Take this part; may be given more than once  [default: all]",
+)
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
 @options.JSON
-def tool_command(tree_name: str, board: str, rounds: int, as_json: bool) -> None:
-    """Compare applying with git am, and quick builds with full ones. Builds a kernel twice."""
-    _show(tool.measure(tree_name=tree_name, board=board, rounds=rounds), as_json=as_json)
+def tool_command(
+    tree_name: str, board: str, only: tuple[str, ...], rounds: int, as_json: bool
+) -> None:
+    """Compare applying, refreshing and checking all series with git's way, and quick builds with
+    full ones. Builds a kernel twice.
+    """
+    report = tool.measure(tree_name=tree_name, board=board, rounds=rounds, only=only)
+    _show(report, as_json=as_json)
 
 
 @bench.command("deferred")

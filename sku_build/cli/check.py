@@ -10,6 +10,7 @@ import click
 
 from sku_build import console
 from sku_build.cli import options
+from sku_build.errors import UserError
 
 if TYPE_CHECKING:
     from sku_build.check import Cell, CheckReport
@@ -28,6 +29,17 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="Check against it; may be given several times  [default: all trees there are]",
 )
 @click.option("--checkpatch/--no-checkpatch", default=True, show_default=True)
+@click.option(
+    "--board",
+    "board_names",
+    multiple=True,
+    metavar="BOARD",
+    shell_complete=options.complete_board,
+    help="Also prove this board's configuration on every tree; may be given several times.",
+)
+@click.option(
+    "--build", is_flag=True, help="With --board: compile every patch on its own, W=1 and sparse."
+)
 @click.option("--fix", is_flag=True, help="Mend what is mechanical: refresh files.")
 @click.option("--junit", type=_FILE, metavar="FILE", help="Write JUnit XML.")
 @click.option("--sarif", type=_FILE, metavar="FILE", help="Write SARIF, for code scanning.")
@@ -38,6 +50,8 @@ def check(
     names: tuple[str, ...],
     tree_names: tuple[str, ...],
     checkpatch: bool,
+    board_names: tuple[str, ...],
+    build: bool,
     fix: bool,
     junit: Path | None,
     sarif: Path | None,
@@ -53,8 +67,17 @@ def check(
     """
     from sku_build.check import output, run_check
 
+    if build and not board_names:
+        raise UserError("--build needs a --board, whose configuration is built")
     with console.step("Checking"):
-        report = run_check(names, tree_names=tree_names, with_checkpatch=checkpatch, fix=fix)
+        report = run_check(
+            names,
+            tree_names=tree_names,
+            with_checkpatch=checkpatch,
+            board_names=board_names,
+            build=build,
+            fix=fix,
+        )
     for path, form in ((junit, output.junit), (sarif, output.sarif), (gitlab, output.gitlab)):
         if path is not None:
             output.write(path, form(report))

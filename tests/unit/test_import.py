@@ -93,6 +93,7 @@ def check_whole(desk: Desk) -> None:
     assert refresh.refresh(desk.tree(), ["demo"], dry_run=True).changed == []
     text = (made.directory / NAMES[0]).read_text()
     assert "essage-I" not in text
+    assert "\nSubject: [PATCH] mm: add to one()\n" in text
     assert f"From: {ANN}\n" in text
 
 
