@@ -106,6 +106,19 @@ def test_what_is_resolved_becomes_a_second_file_and_the_rest_serves_both(desk: D
     assert not (layout.cache_dir("rebase") / "newer").exists()
 
 
+def test_a_file_that_was_said_to_be_for_both_is_left_to_the_other(desk: Desk) -> None:
+    toml = patchset(desk) / "series.toml"
+    toml.write_text(toml.read_text().replace("6.1..6.2", "6.1..6.13"))
+    before = contents(patchset(desk))
+    resolve(rebase.begin(newer(), ["demo"]))
+    assert rebase.proceed(None).done
+    after = contents(patchset(desk))
+    assert {name for name in before if before[name] != after[name]} == {"series.toml"}
+    kernels = {item.file: item.kernels for item in series.load("demo").patches}
+    assert (kernels[SECOND], kernels[f"6.12/{SECOND}"]) == (["6.1..6.12"], ["6.12..6.13"])
+    assert kernels[THIRD] == ["6.1..6.13"]
+
+
 def test_a_point_release_of_the_same_line_rewrites_in_place(desk: Desk) -> None:
     desk.edit(FILE, "\tint one_a;\n", "\t/* a */\n\tint one_a;\n")
     desk.edit("Makefile", "SUBLEVEL = 5", "SUBLEVEL = 9")
