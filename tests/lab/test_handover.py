@@ -116,7 +116,10 @@ def _numbers(text: str) -> dict[str, int]:
 
 
 def _assert_intact(machine: Machine, blocks: int, order: int) -> None:
-    """See that every block came over, and that the driver got each exactly once."""
+    """See that every block came over, and that the driver got each exactly once.
+
+    The driver also tries before all pages have a struct page, and must get none then.
+    """
     assert _read(machine, "in/status") == "accepted"
     verdict = _read(machine, "test/verify")
     assert verdict.startswith("ok "), verdict
@@ -223,6 +226,8 @@ def test_the_next_kernel_gives_reserved_pids_to_nobody(start: Start, qemu_virt: 
             assert machine.get(f"{_SYSCTL}/pid_reserved").strip() == wanted
             assert machine.get(f"{_SYSCTL}/pid_max").strip() == "4194304"
             assert machine.get(f"{_SYSCTL}/pid_reserve_next").strip() == ""
+        assert _numbers(_read(machine, "in/preserved"))["restored"] == 1
+        assert _warnings(_log(machine), qemu_virt) == []
         assert _missing(machine, taken) == taken
         assert _missing(machine, [5, 6]) == []
         with machine.phase(Phase.SECOND_KERNEL):
