@@ -302,6 +302,8 @@ def measure(
             )
     timed, counted = taken.get("jump", {}), taken.get("instructions", {})
     comparisons: list[Comparison] = []
+    off = {kernel.name: kernel.off for kernel in ways}
+    notes += boot_samples.idle(timed, off, cpus=settings.smp)
     if timed:
         comparisons += boot_samples.timed(timed, switches=SWITCHES, cpus=settings.smp, notes=notes)
     if counted:

@@ -57,6 +57,34 @@ class Sample(msgspec.Struct, frozen=True):
         return sum(map(int, both)) / 1e6
 
 
+# By series: what of the facts says that it did its work, and whether it does.
+_WORKS: dict[str, tuple[str, Callable[[Sample, int], bool]]] = {
+    "quick_kexec": ("relocation", lambda sample, cpus: sample.copied == 0),
+    "kept_initramfs": ("initramfs", lambda sample, cpus: sample.facts["initramfs"] == "kept"),
+    "cpu_park": ("parked", lambda sample, cpus: sample.facts["parked"] == str(cpus - 1)),
+}
+
+
+def idle(samples: Samples, off: Mapping[str, str | None], *, cpus: int) -> list[str]:
+    """Return a sentence for each series that was not what the name of a way says.
+
+    ``off`` is the series that each way is without, of the guest's ``cpus``. What a kernel does not
+    tell of itself it does not have.
+    """
+    found = []
+    for way, each in samples.items():
+        for series, (fact, works) in _WORKS.items():
+            told = [sample for sample in each if fact in sample.facts]
+            wrong = [sample for sample in told if works(sample, cpus) is (series == off[way])]
+            if wrong:
+                said = wrong[0].facts[fact]
+                found.append(
+                    f"{way}: {series} {'worked' if series == off[way] else 'did not work'} in "
+                    f"{len(wrong)} of {len(told)} jumps; its kernel says: {said}"
+                )
+    return found
+
+
 def _values(
     samples: Sequence[Sample], value: Callable[[Sample], float | None]
 ) -> list[float] | None:

@@ -105,6 +105,23 @@ def test_what_a_kernel_does_not_tell_is_a_note_and_no_number() -> None:
     assert notes == ["bytes that the jump copies: not told by the kernel of ours"]
 
 
+def test_a_series_that_did_not_do_its_work_is_told_with_what_its_kernel_says() -> None:
+    kept = {"initramfs": "kept", "parked": "3", "relocation": "in-place 0 9"}
+    taken = {
+        "ours": [sample(1.0, **kept), sample(1.0, **kept | {"initramfs": "the root is no ramfs"})],
+        "ours without cpu_park": [sample(1.0, **kept)],
+        "ordinary": [sample(1.0)],
+    }
+    off = {"ours": None, "ours without cpu_park": "cpu_park", "ordinary": None}
+    assert boot_samples.idle(taken, off, cpus=4) == [
+        "ours: kept_initramfs did not work in 1 of 2 jumps; its kernel says: the root is no ramfs",
+        "ours without cpu_park: cpu_park worked in 1 of 1 jumps; its kernel says: 3",
+    ]
+    kept |= {"parked": "0"}
+    taken = {"ours without cpu_park": [sample(1.0, **kept)]}
+    assert boot_samples.idle(taken, off, cpus=4) == []
+
+
 def test_instructions_are_the_nanoseconds_of_a_clock_that_counts_them() -> None:
     taken = {"ours": [sample(3.0)], "ordinary": [sample(10.0)]}
     (made,) = boot_samples.counted(taken, notes=[])
