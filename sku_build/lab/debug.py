@@ -47,7 +47,9 @@ _TESTED = (
     *("CONFIG_HUGETLBFS=y", "CONFIG_USERFAULTFD=y", "CONFIG_KSM=y", "CONFIG_SWAP=y"),
     *("CONFIG_DEVMEM=y", "CONFIG_STRICT_DEVMEM=y"),
 )
-_APPEND = "page_poison=1"  # built in, and off unless asked for
+# Poisoning is built in, and off unless asked for. The console is searched for complaints, some of
+# which are no warnings to the kernel, such as kmemleak's.
+_APPEND = "page_poison=1 loglevel=7"
 _SLOWNESS = 6  # how much longer everything may take than in an ordinary kernel
 _MEMORY_MIB = 3072  # KASAN's shadow alone is an eighth of it
 
