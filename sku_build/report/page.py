@@ -72,7 +72,10 @@ def render(sources: Sequence[Source], entries: Sequence[Entry], problems: Sequen
     """
     updates = [s for s in sources if isinstance(s.result, UpdateResult)]
     reports = [s.result for s in sources if isinstance(s.result, Report)]
-    blackouts = _waterfalls([line for source in updates for line in _timelines(source)])
+    several = len(updates) > 1
+    blackouts = _waterfalls(
+        [line for source in updates for line in _timelines(source, sized=several)]
+    )
     comparisons = [item for report in reports for item in report.comparisons]
     goals = [item.met for item in comparisons if item.met is not None]
     return _template().render(
@@ -96,12 +99,26 @@ def render(sources: Sequence[Source], entries: Sequence[Entry], problems: Sequen
     )
 
 
-def _timelines(source: Source) -> list[Timeline]:
+def _timelines(source: Source, *, sized: bool) -> list[Timeline]:
+    """Return the timelines of an update; ``sized`` when there are others to tell it from."""
     assert isinstance(source.result, UpdateResult)
     try:
-        return [timeline.of_way(way) for way in source.result.ways]
+        lines = [timeline.of_way(way) for way in source.result.ways]
     except CheckError as error:
         raise UserError(f"key ways: {error.message}", where=source.path) from error
+    size = _size(source.result)
+    return [
+        msgspec.structs.replace(
+            line,
+            name=f"{line.name}, {size}" if sized else line.name,
+            kernels=f"{line.kernels} · redis with {size}",
+        )
+        for line in lines
+    ]
+
+
+def _size(result: UpdateResult) -> str:
+    return f"{result.data_mib} MiB{' in huge pages' if result.huge else ''}"
 
 
 def _broken(result: UpdateResult | Report) -> list[str]:
@@ -146,8 +163,7 @@ def _facts(source: Source) -> Facts:
     if isinstance(result, Report):
         facts = [(key.replace("_", " "), _plain(value)) for key, value in result.inputs.items()]
         return Facts(f"bench {result.bench}", [("when", result.when), *facts])
-    size = f"{result.data_mib} MiB{' in huge pages' if result.huge else ''}"
-    facts = [("board", result.board), ("redis holds", size)]
+    facts = [("board", result.board), ("redis holds", _size(result))]
     for way in result.ways:
         machine = way.machine
         facts += [

@@ -6,11 +6,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from sku_build import metadata
 from sku_build.bench import Comparison, Report, scattered, update
 from sku_build.bench.comparison import rows
 from sku_build.errors import CheckError, UserError
+from sku_build.lab import qemu
 from sku_build.lab import update_result as outcome
 from sku_build.lab.update_result import Stamp
+from sku_build.tree import Tree
+from tests.unit import lab_fakes, report_samples
 
 _HZ = 1_000_000_000
 
@@ -108,3 +112,58 @@ def test_a_run_that_broke_a_promise_is_an_error_and_no_number() -> None:
 def test_what_does_not_grow_is_refused_before_anything_is_built() -> None:
     with pytest.raises(UserError, match="256 MiB is not more than 256 MiB"):
         update.measure(tree_name="none", sizes=update.Sizes(1, 256, 256), rounds=1)
+
+
+def test_the_report_of_an_update_names_the_kernels_and_their_sizes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKU_CACHE", str(tmp_path))
+
+    def build(tree: object, board: object, *, localversion: str, **_: object) -> metadata.Metadata:
+        found = metadata.read(lab_fakes.bundle(tmp_path / f"b{localversion}"))
+        image = metadata.Artefact("Image", 8 << 20, "")
+        return msgspec.structs.replace(found, release=f"6.1.9{localversion}", artefacts=[image])
+
+    monkeypatch.setattr(update.image, "build", build)
+    tree = Tree("6.1", "tarball", "6.1.9", "", "an origin", tmp_path)
+    board = msgspec.structs.replace(lab_fakes.BOARD, series=[])
+    monkeypatch.setattr(update.patch_series, "resolve", lambda names: [])
+    bench = update.Bench(
+        tree, board, update.Sizes(64, 128, 32), rounds=3, timeout_factor=1, output=None
+    )
+    assert bench.running and bench.next
+    assert bench.inputs == {
+        "tree": "an origin",
+        "board": "fake",
+        "series": [],
+        "releases": ["6.1.9", "6.1.9-next"],
+        "image_mib": {"running": 8.0, "next": 8.0},
+        "data_mib": {"data_mib": 64, "large_mib": 128, "small_mib": 32},
+        "accelerator": qemu.accelerator(),
+        "cpus": 2,
+        "rounds": 3,
+    }
+
+
+def test_a_blackout_comes_with_the_longest_wait_for_a_reply(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Taken(update.Bench):
+        def __init__(self) -> None:
+            self.sizes, self.rounds = update.Sizes(256), 2
+
+        def ways(self, *_: object) -> list[outcome.WayResult]:
+            return [report_samples.way(way) for way in outcome.Way]
+
+    blackout, longest = update.compare_blackouts(Taken())
+    assert (blackout.name, blackout.ours, blackout.ordinary) == (
+        "blackout at 256 MiB",
+        [2500.0, 2500.0],
+        [12_000.0, 12_000.0],
+    )
+    assert (longest.name, longest.ours, longest.ordinary, longest.goal) == (
+        "longest wait for a reply at 256 MiB",
+        [2510.0, 2510.0],
+        [21_000.0, 21_000.0],
+        None,
+    )

@@ -106,6 +106,18 @@ def test_ours_and_the_ordinary_way_are_on_one_scale() -> None:
     assert ends == [pytest.approx(2500 / 12_000 * 100, abs=0.1), pytest.approx(100, abs=0.01)]
 
 
+def test_updates_of_two_sizes_can_be_told_apart() -> None:
+    large = msgspec.structs.replace(samples.update(), data_mib=4096, huge=True)
+    root = parsed(rendered(samples.update(), large))
+    titles = [words(caption.find("h3")) for caption in root.iter("figcaption") if len(caption) == 2]
+    assert titles == [
+        "Ours, 256 MiB",
+        "The ordinary way, 256 MiB",
+        "Ours, 4096 MiB in huge pages",
+        "The ordinary way, 4096 MiB in huge pages",
+    ]
+
+
 def test_a_missed_goal_is_told_in_words_and_counted() -> None:
     root = parsed(rendered(samples.bench()))
     rows = {
