@@ -64,8 +64,11 @@ int report_write(const struct report *report, int session, struct problem *probl
 	return r < 0 ? problem_set(problem, -r, NULL, "cannot write " STATE_REPORT) : 0;
 }
 
-/* Say on the console and in a file why the application is not back, and what can be done. */
-void report_failure(const struct problem *problem)
+/*
+ * Say on the console and in a file why the application is not back, and what can be done; @kept:
+ * the session is there, with all that was handed over.
+ */
+void report_failure(const struct problem *problem, bool kept)
 {
 	struct problem dropped;
 	_cleanup_close_ int fd = -1;
@@ -79,10 +82,16 @@ void report_failure(const struct problem *problem)
 	dprintf(fd, "%s\n", problem->text);
 	if (problem->hint)
 		dprintf(fd, "%s\n", problem->hint);
-	dprintf(fd,
-		"The application's memory and state are kept until they are dropped or the machine "
-		"is reset.\n"
-		"skuctl restore               tries again, once the cause is gone\n"
-		"skuctl rescue --output DIR   writes memory and state to files\n"
-		"skuctl drop                  gives them up\n");
+	if (kept)
+		dprintf(fd,
+			"The application's memory and state are kept until they are dropped or the "
+			"machine is reset.\n"
+			"skuctl restore               tries again, once the cause is gone\n"
+			"skuctl rescue --output DIR   writes memory and state to files\n"
+			"skuctl drop                  gives them up\n");
+	else
+		dprintf(fd,
+			"The application's memory and state are lost: what was handed over is damaged, "
+			"and this kernel believes none of it.\n"
+			"Start the application anew, from what it has on the disk.\n");
 }

@@ -3,6 +3,7 @@
 #ifndef SKU_REPORT_H
 #define SKU_REPORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "images.h"
@@ -17,6 +18,6 @@ struct report {
 };
 
 int report_write(const struct report *report, int session, struct problem *problem);
-void report_failure(const struct problem *problem);
+void report_failure(const struct problem *problem, bool kept);
 
 #endif

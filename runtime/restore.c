@@ -173,7 +173,7 @@ static void give_up(struct restore *restore)
 		tasks_kill(&restore->app.tasks);
 	if (!restore->attached && silence_off(&problem) < 0)
 		problem_print(&problem);
-	report_failure(&restore->problem);
+	report_failure(&restore->problem, true);
 }
 
 static int bring_back(struct restore *restore)
@@ -203,7 +203,7 @@ int restore_session(const char *name, uint64_t counter)
 	restore.session = pin_retrieve(name, &restore.problem);
 	if (restore.session < 0) {
 		if (restore.session != -ENOENT)
-			report_failure(&restore.problem);
+			report_failure(&restore.problem, restore.session != -EINVAL);
 		return restore.session;
 	}
 	r = counter ? stamp(&restore, "mount", counter) : 0;

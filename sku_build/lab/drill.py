@@ -64,6 +64,23 @@ def kill_criu(phase: str) -> Fault:
     return Fault(phase, "pkill -9 -x criu")
 
 
+_HANDOVER_TEST = "/sys/kernel/debug/kho/test"  # with CONFIG_KEXEC_HANDOVER_TEST
+
+
+def no_memory(phase: str, nth: int) -> Fault:
+    """Return the fault that from ``phase`` on the ``nth`` block to be handed over finds no memory.
+
+    It takes a kernel with the handover's test driver, as :func:`damaged_record` does. An update
+    that has fewer blocks jumps.
+    """
+    return Fault(phase, f"echo {nth} >{_HANDOVER_TEST}/starve")
+
+
+def damaged_record(name: str) -> str:
+    """Return the command that has a bit of a record flipped after this kernel's last check."""
+    return f"echo content:{name} >{_HANDOVER_TEST}/corrupt"
+
+
 # Only the next kernel finds out: it has no CRIU.
 NO_RESTORE = Fault("jump", "mv /usr/sbin/criu /usr/sbin/criu.away; sync")
 

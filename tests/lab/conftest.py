@@ -16,6 +16,14 @@ from sku_build.board import Board
 from sku_build.lab import qemu
 from sku_build.tree import Tree
 
+_FOR_TESTS = (
+    "CONFIG_DEBUG_FS=y",
+    "CONFIG_KEXEC_HANDOVER_DEBUGFS=y",
+    "CONFIG_KEXEC_HANDOVER_TEST=y",
+    "CONFIG_KUNIT=y",
+    "CONFIG_KEXEC_HANDOVER_KUNIT_TEST=y",
+    "CONFIG_PID_RESERVE_KUNIT_TEST=y",
+)
 _HANG = 'void _start(void) { for (;;) __asm__ volatile("wfe"); }\n'
 
 
@@ -35,6 +43,15 @@ def first_bundle(linux_6_1: Tree, qemu_virt: Board) -> Path:
 def next_bundle(linux_6_1: Tree, qemu_virt: Board) -> Path:
     """The same kernel as :func:`first_bundle` under another release, to kexec into."""
     return _built("next", linux_6_1, qemu_virt, localversion="-next")
+
+
+@pytest.fixture(scope="session")
+def handover_bundle(linux_6_1: Tree, qemu_virt: Board) -> Path:
+    """A bundle of 6.1 with the series, their test driver and their unit tests."""
+    series = patch_series.resolve(["deferred_init", "handover", "pid_reserve", "pin_mem"])
+    output = layout.cache_dir("test-bundles") / "handover"
+    image.build(linux_6_1, qemu_virt, series=series, output=output, extra=_FOR_TESTS)
+    return output
 
 
 @pytest.fixture(scope="session")

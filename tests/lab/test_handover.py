@@ -16,41 +16,21 @@ from pathlib import Path
 
 import pytest
 
-from sku_build import image, layout
-from sku_build import series as patch_series
 from sku_build.board import Board
 from sku_build.lab import GuestFailed, guest, qemu
 from sku_build.lab.machine import Machine
 from sku_build.lab.phases import Phase
-from sku_build.tree import Tree
 
 pytestmark = pytest.mark.lab
 
 _KHO = "/sys/kernel/debug/kho"
 _SYSCTL = "/proc/sys/kernel"
-_EXTRA = (
-    "CONFIG_DEBUG_FS=y",
-    "CONFIG_KEXEC_HANDOVER_DEBUGFS=y",
-    "CONFIG_KEXEC_HANDOVER_TEST=y",
-    "CONFIG_KUNIT=y",
-    "CONFIG_KEXEC_HANDOVER_KUNIT_TEST=y",
-    "CONFIG_PID_RESERVE_KUNIT_TEST=y",
-)
 _WARNING = 4
 _PAGES = 3000
 _HUGE_BLOCKS = 40
 _HUGE_ORDER = 9  # 2 MiB
 
 Start = Callable[[], contextlib.AbstractContextManager[Machine]]
-
-
-@pytest.fixture(scope="session")
-def handover_bundle(linux_6_1: Tree, qemu_virt: Board) -> Path:
-    """A bundle of 6.1 with the series, their test driver and their unit tests."""
-    series = patch_series.resolve(["deferred_init", "handover", "pid_reserve"])
-    output = layout.cache_dir("test-bundles") / "handover"
-    image.build(linux_6_1, qemu_virt, series=series, output=output, extra=_EXTRA)
-    return output
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import sys
@@ -15,7 +16,7 @@ from sku_build import image, layout, run
 from sku_build import series as patch_series
 from sku_build.board import Board
 from sku_build.errors import ExitCode, SkuError
-from sku_build.lab import Options, Way, application, bundle, drill, guest, update
+from sku_build.lab import Options, Way, application, bundle, drill, guest, results, update
 from sku_build.lab.application import Census
 from sku_build.lab.drill import NO_RESTORE, Fault
 from sku_build.lab.drill import drill as drilled
@@ -27,6 +28,8 @@ pytestmark = pytest.mark.lab
 
 _ROLLED_BACK = {ExitCode.ROLLED_BACK, ExitCode.TIMED_OUT}
 _KILLED = 128 + 9
+# From a phase on, which block finds no memory: pid numbers, the first of the images, one of many.
+_STARVED = (("detach", 1), ("seal", 1), ("seal", 200))
 _UNSCALED = 1 << 16  # the largest window without scaling
 
 
@@ -83,6 +86,22 @@ def test_a_connection_with_window_scaling_keeps_its_window(
     assert result["broken"] == []
 
 
+@contextlib.contextmanager
+def _serving(
+    first: Path, second: Path, board: Board, directory: Path
+) -> Iterator[tuple[Service, Census]]:
+    """Yield a guest for updates that go wrong, one by one, and what it is to be after each."""
+    load = Load(data_mib=64)
+    prepared = update.prepared(board, load, Options(directory=directory))
+    bundles = (bundle.load(path, board) for path in (first, second))
+    with update.service(prepared, *bundles, load) as (service, _):
+        with service.machine.phase(Phase.LOAD):
+            service.mount()
+        yield service, service.census()
+        with service.machine.phase(Phase.SHUTDOWN):
+            service.machine.power_off()
+
+
 @pytest.fixture(scope="module")
 def served(
     first_bundle: Path,
@@ -90,17 +109,10 @@ def served(
     qemu_virt: Board,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Service, Census]]:
-    """A guest whose updates go wrong, one after the other, and what it is to be after each."""
-    load = Load(data_mib=64)
+    """A guest with the board's kernel."""
     directory = tmp_path_factory.mktemp("drills")
-    run = update.prepared(qemu_virt, load, Options(directory=directory))
-    bundles = (bundle.load(path, qemu_virt) for path in (first_bundle, next_bundle))
-    with update.service(run, *bundles, load) as (service, _):
-        with service.machine.phase(Phase.LOAD):
-            service.mount()
-        yield service, service.census()
-        with service.machine.phase(Phase.SHUTDOWN):
-            service.machine.power_off()
+    with _serving(first_bundle, next_bundle, qemu_virt, directory) as serving:
+        yield serving
 
 
 @pytest.mark.parametrize("phase", drill.PHASES)
@@ -182,6 +194,32 @@ def test_data_can_be_had_from_a_next_kernel_that_cannot_restore(
         with machine.phase(Phase.SHUTDOWN):
             machine.power_off()
     assert int(found.output) >= 0.99 * application.keys_in(load.data_mib)
+
+
+def test_memory_that_is_not_there_and_a_record_that_is_damaged(
+    handover_bundle: Path, qemu_virt: Board, tmp_path: Path
+) -> None:
+    """Before the jump nothing is lost; after it, what is lost is said, and the machine runs."""
+    with _serving(handover_bundle, handover_bundle, qemu_virt, tmp_path) as (service, before):
+        machine = service.machine
+        for phase, nth in _STARVED:
+            command = drill.with_fault(service, drill.no_memory(phase, nth))
+            done = drilled(service, before, command)
+            assert (done.status, done.wrong) == (ExitCode.ROLLED_BACK, []), done.output
+            assert "Cannot allocate memory" in done.output
+        with machine.phase(Phase.UPDATE):
+            machine.run(drill.damaged_record("pin_mem-0"))
+            machine.begin(service.command())
+            machine.expect(guest.Init)
+        with machine.phase(Phase.CHECK):
+            said = results.unexpected(machine.kernel_log(), service.run.expected)
+            assert [line.text for line in said] == [
+                "pin_mem: record pin_mem-0 refused: the head has no magic"
+            ]
+            failed = machine.get(update.FAILED)
+            assert "lost" in failed
+            assert "skuctl rescue" not in failed
+            assert machine.run("pgrep -x redis-server", check=False).status == 1
 
 
 def test_a_fault_is_met_in_the_guests_shell(served: tuple[Service, Census]) -> None:
