@@ -16,6 +16,7 @@ static const struct {
 	{ "poweroff", VERB_POWEROFF },
 	{ "put", VERB_PUT },
 	{ "run", VERB_RUN },
+	{ "unload", VERB_UNLOAD },
 };
 
 /* Cut the next word off *rest; an empty one means that there is none. */
@@ -93,8 +94,9 @@ const char *command_parse(char *line, struct command *command)
 		case VERB_JUMP:
 		case VERB_KMSG:
 		case VERB_POWEROFF:
+		case VERB_UNLOAD:
 			return *rest ? "this command takes no arguments" : NULL;
 		}
 	}
-	return "unknown command; known are get, jump, kmsg, load, poweroff, put and run";
+	return "unknown command; known are get, jump, kmsg, load, poweroff, put, run and unload";
 }

@@ -11,6 +11,7 @@ enum verb {
 	VERB_POWEROFF,
 	VERB_PUT,
 	VERB_RUN,
+	VERB_UNLOAD,
 };
 
 struct command {

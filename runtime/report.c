@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "copied.h"
 #include "counter.h"
 #include "json.h"
 #include "state.h"
@@ -33,6 +34,7 @@ int report_write(const struct report *report, int session, struct problem *probl
 	static struct pin_stamp stamps[PIN_STAMPS_MAX];
 	_cleanup_close_ int fd = -1;
 	size_t count = PIN_STAMPS_MAX;
+	struct copied copied;
 	struct json json;
 	int r = pin_stamps(session, stamps, &count, problem);
 
@@ -52,6 +54,10 @@ int report_write(const struct report *report, int session, struct problem *probl
 	json_number(&json, "image_bytes", report->images.all);
 	json_number(&json, "pages_bytes", report->images.pages);
 	json_number(&json, "tasks", report->tasks);
+	if (copied_read(COPIED_LAST, &copied)) {
+		json_number(&json, "jump_bytes", copied.total);
+		json_number(&json, "jump_copied_bytes", copied.bytes);
+	}
 	json_list(&json, "stamps");
 	for (size_t i = 0; i < count; i++) {
 		json_item(&json);

@@ -79,6 +79,15 @@ static int load(struct lab *lab, const struct command *command, struct problem *
 	return 0;
 }
 
+static int unload(struct lab *lab, struct problem *problem)
+{
+	int r = kexec_unload(problem);
+
+	if (r == 0)
+		lab_report_stamp(lab, "unloaded", counter_now());
+	return r;
+}
+
 static int put(struct lab *lab, const struct command *command, struct problem *problem)
 {
 	int r = file_put(command->path, command->text, problem);
@@ -124,6 +133,8 @@ static int obey(struct server *server, char *line, struct problem *problem)
 		return put(lab, &command, problem);
 	case VERB_RUN:
 		return shell_start(&server->shell, command.text, problem);
+	case VERB_UNLOAD:
+		return unload(lab, problem);
 	}
 	return problem_set(problem, 0, NULL, "no code for the command '%.64s'", line);
 }

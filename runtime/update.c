@@ -18,6 +18,7 @@
 #include "buffer.h"
 #include "check.h"
 #include "child.h"
+#include "copied.h"
 #include "file.h"
 #include "freeze.h"
 #include "guard.h"
@@ -474,6 +475,8 @@ static enum status dry_run(const struct update_options *options)
 		print_json(options, &check, NULL, "check", status);
 	else if (status == STATUS_OK)
 		printf("nothing stands in the way of an update\n");
+	if (!options->json)
+		copied_print();
 	return status;
 }
 
@@ -503,6 +506,8 @@ enum status update_load(const struct update_options *options)
 				     &problem) < 0) {
 			problem_print(&problem);
 			status = undo(state, -1) ? STATUS_STUCK : STATUS_CHECK;
+		} else if (!options->json) {
+			copied_print();
 		}
 	}
 	print_json(options, &check, NULL, phase_names[PHASE_LOAD], status);

@@ -40,6 +40,12 @@ class Loaded(_Event, frozen=True, tag="loaded"):
     counter: int
 
 
+class Unloaded(_Event, frozen=True, tag="unloaded"):
+    """No next kernel is loaded any more."""
+
+    counter: int
+
+
 class Jump(_Event, frozen=True, tag="jump"):
     """The jump begins: nothing follows from this kernel, unless it fails."""
 
@@ -100,7 +106,9 @@ class Failure(_Event, frozen=True, tag="error"):
     hint: str
 
 
-Event = Init | Load | Loaded | Jump | PowerOff | Put | Content | Ran | Line | Kmsg | Failure
+Event = (
+    Init | Load | Loaded | Unloaded | Jump | PowerOff | Put | Content | Ran | Line | Kmsg | Failure
+)
 
 _DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 _SHOWN = 200

@@ -42,7 +42,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What the runtime says of an update that it did: ``/run/sku/report.json``.
 
     ``pages`` base pages were kept in place, ``huge`` of them in huge mappings; CRIU's images took
-    ``image_bytes``, ``pages_bytes`` of them copied memory.
+    ``image_bytes``, ``pages_bytes`` of them copied memory. Of the next kernel's ``jump_bytes`` the
+    jump copied ``jump_copied_bytes``; a kernel without the series ``quick_kexec`` does not say.
     """
 
     counter_hz: int
@@ -51,6 +52,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     huge: int
     image_bytes: int
     pages_bytes: int
+    jump_bytes: int | None = None
+    jump_copied_bytes: int | None = None
 
 
 class WayResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ import pytest
 
 from sku_build import arm64, layout, run
 
-_PARTS = ("command", "facts", "file", "json", "kmsg", "lines", "problem", "shell")
+_PARTS = ("command", "copied", "facts", "file", "json", "kmsg", "lines", "problem", "shell")
 _WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wstrict-prototypes", "-Wmissing-prototypes")
 _SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover")
 _LINE_MAX = 4096
@@ -105,6 +105,7 @@ def test_load_keeps_the_command_line_as_it_came(part: Part) -> None:
         b"put  /a b",
         b"run",
         b"run ",
+        b"unload it",
     ],
 )
 def test_a_malformed_command_is_refused_with_a_reason(part: Part, line: bytes) -> None:
@@ -113,8 +114,8 @@ def test_a_malformed_command_is_refused_with_a_reason(part: Part, line: bytes) -
 
 
 def test_the_verbs_are_told_apart(part: Part) -> None:
-    said = part("command", b"jump\nkmsg\nload a b\npoweroff\nget /a\nput /a b\nrun c\n")
-    assert len({item["verb"] for item in said}) == 7
+    said = part("command", b"jump\nkmsg\nload a b\npoweroff\nget /a\nput /a b\nrun c\nunload\n")
+    assert len({item["verb"] for item in said}) == 8
     assert said[2]["cmdline"] == ""
 
 
@@ -166,6 +167,30 @@ def test_what_could_block_the_first_process_is_not_opened_for_the_lab(
         for name, line in (("get", f"{path}\n"), ("put", f"{path} x\n")):
             (said,) = part(name, line.encode())
             assert said["result"], path
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("in-place 0 13697024\n", {"bytes": 0, "total": 13697024, "reason": ""}),
+        (
+            "relocated 4096 8192 no room in scratch\n",
+            {"bytes": 4096, "total": 8192, "reason": "no room in scratch"},
+        ),
+        ("relocated 4096 8192 " + 200 * "x", {"bytes": 4096, "total": 8192, "reason": 79 * "x"}),
+        ("none\n", {}),
+        ("in-place\n", {}),
+        ("relocated 2 1\n", {}),
+        ("relocated x y\n", {}),
+        ("", {}),
+    ],
+)
+def test_what_a_jump_copies_is_read_or_nothing_is_said(
+    part: Part, tmp_path: Path, text: str, said: dict[str, object]
+) -> None:
+    told = tmp_path / "told"
+    told.write_text(text)
+    assert part("copied", f"{told}\n".encode()) == [said]
 
 
 def test_a_kernel_log_record_is_taken_apart(part: Part) -> None:

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "copied.h"
 #include "facts.h"
 #include "file.h"
 #include "json.h"
@@ -70,6 +71,17 @@ static void on_get(const char *line)
 	} else {
 		json_text(&json, "text", content, (size_t)size);
 	}
+}
+
+static void on_copied(const char *line)
+{
+	struct copied copied;
+
+	if (!copied_read(line, &copied))
+		return;
+	json_number(&json, "bytes", copied.bytes);
+	json_number(&json, "total", copied.total);
+	json_string(&json, "reason", copied.reason);
 }
 
 static void on_record(const char *line)
@@ -145,6 +157,8 @@ static void on_line(const char *part, char *line)
 		on_get(line);
 	else if (!strcmp(part, "put"))
 		on_put(line);
+	else if (!strcmp(part, "copied"))
+		on_copied(line);
 	else if (!strcmp(part, "kmsg"))
 		on_record(line);
 	else if (!strcmp(part, "option"))
