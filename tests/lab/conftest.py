@@ -23,6 +23,7 @@ _FOR_TESTS = (
     "CONFIG_KUNIT=y",
     "CONFIG_KEXEC_HANDOVER_KUNIT_TEST=y",
     "CONFIG_PID_RESERVE_KUNIT_TEST=y",
+    "CONFIG_KEXEC_IN_PLACE_KUNIT_TEST=y",
 )
 _HANG = 'void _start(void) { for (;;) __asm__ volatile("wfe"); }\n'
 
@@ -48,7 +49,8 @@ def next_bundle(linux_6_1: Tree, qemu_virt: Board) -> Path:
 @pytest.fixture(scope="session")
 def handover_bundle(linux_6_1: Tree, qemu_virt: Board) -> Path:
     """A bundle of 6.1 with the series, their test driver and their unit tests."""
-    series = patch_series.resolve(["deferred_init", "handover", "pid_reserve", "pin_mem"])
+    names = ["deferred_init", "handover", "pid_reserve", "pin_mem", "quick_kexec"]
+    series = patch_series.resolve(names)
     output = layout.cache_dir("test-bundles") / "handover"
     image.build(linux_6_1, qemu_virt, series=series, output=output, extra=_FOR_TESTS)
     return output

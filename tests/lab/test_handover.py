@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The series ``handover``: what one kernel hands over is there in the next one, or refused whole.
 
-And ``pid_reserve``, whose record is handed over.
+And ``pid_reserve``, whose record is handed over. Each jump is one of ``quick_kexec``.
 
 The kernel's own test driver fills pages, and checks them after the jump; it is asked through the
 lab's channel.
@@ -190,7 +190,7 @@ def test_the_kernels_own_unit_tests_of_the_handover_pass(start: Start) -> None:
     assert results
     assert [line for line in results if not line.startswith("ok ") or "SKIP" in line] == []
     suites = re.findall(r"^ok \d+ (\w+)$", "\n".join(results), re.MULTILINE)
-    assert {"pid_reserve", "kexec_handover"} <= set(suites)
+    assert {"pid_reserve", "kexec_handover", "kexec_in_place"} <= set(suites)
 
 
 def test_the_next_kernel_gives_reserved_pids_to_nobody(start: Start, qemu_virt: Board) -> None:

@@ -59,6 +59,8 @@ def test_an_update_loses_nothing_and_copies_next_to_nothing(
     assert ours.copied_kib < 0.05 * ours.anonymous_kib
     assert ordinary.copied_kib > 0.9 * ordinary.anonymous_kib
     assert ours.traffic.requests > 0
+    assert ours.report is not None
+    assert ours.report.jump_copied_bytes == 0
 
 
 def test_huge_pages_stay_huge(first_bundle: Path, next_bundle: Path, qemu_virt: Board) -> None:
@@ -146,7 +148,8 @@ def test_a_kernel_that_was_loaded_beforehand_goes_with_the_update_that_is_undone
 ) -> None:
     service, before = served
     with service.machine.phase(Phase.LOAD):
-        service.machine.run(f"skuctl load {service.next_kernel}")
+        loaded = service.machine.run(f"skuctl load {service.next_kernel}")
+        assert "the jump copies nothing" in loaded.output
         assert service.machine.get("/sys/kernel/kexec_loaded").strip() == "1"
     command = f"skuctl update --pid {service.pid} --phase-timeout seal=1 --pause-before seal"
     done = drilled(service, before, command)
