@@ -145,6 +145,9 @@ def _print_rebase(done: Rebased, *, as_json: bool) -> None:
         how = said.outcome if said else step.how
         detail = (said.detail if said else None) or ""
         rows.append([step.series, step.file, str(how), detail])
+    if not rows:
+        console.say(f"{done.onto} needs no patch of these series")
+        return
     console.table(f"Onto {done.onto}", ["series", "patch", "outcome", "detail"], rows)
     for item in done.changes:
         if item.what != "kept":

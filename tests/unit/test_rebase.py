@@ -272,3 +272,14 @@ def test_the_command_exits_with_the_conflict_as_data(desk: Desk) -> None:
         cli, ["series", "rebase", "--continue", "--json"], catch_exceptions=False
     )
     assert json.loads(done.stdout)["done"] is True
+
+
+def test_a_tree_that_needs_nothing_is_told(desk: Desk) -> None:
+    toml = patchset(desk) / "series.toml"
+    toml.write_text(f'{toml.read_text()}\n[[upstream]]\nkernels = ["6.12.."]\n')
+    before = contents(patchset(desk))
+    argv = ["series", "rebase", "--onto", "newer", "demo"]
+    shown = CliRunner().invoke(cli, argv, catch_exceptions=False)
+    assert "newer needs no patch of these series" in shown.stdout
+    assert contents(patchset(desk)) == before
+    assert rebase_state.under_way() == []
