@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "child.h"
 #include "cleanup.h"
 #include "facts.h"
 #include "file.h"
@@ -15,8 +14,6 @@
 #include "state.h"
 #include "tasks.h"
 #include "undo.h"
-
-#define CRIU_TIMEOUT_MS 30000
 
 static struct problem *found(struct check *check, const char *what)
 {
@@ -49,24 +46,17 @@ void check_loaded(const struct update_options *options, struct check *check)
 			    "no next kernel is loaded");
 }
 
-static void check_criu(struct check *check)
+static void check_freezer(const struct update_options *options, struct check *check)
 {
-	static const char *const argv[] = { "criu", "check", NULL };
-	_cleanup_buffer_ struct buffer said = { 0 };
+	const struct freezing freezing = {
+		.pid = options->pid,
+		.freeze_command = options->freeze_command,
+		.restore_command = options->restore_command,
+	};
 	struct problem problem;
-	int r;
 
-	if (access(CRIU_PLUGIN_DIRECTORY "/sku.so", R_OK) < 0)
-		problem_set(found(check, "plug-in"), errno, "install it there",
-			    "cannot read " CRIU_PLUGIN_DIRECTORY "/sku.so");
-	/* Run before the freeze also because it fills the caches that the dump then finds warm. */
-	r = child_run(argv, &said, CRIU_TIMEOUT_MS, &problem);
-	if (r < 0)
-		*found(check, "criu") = problem;
-	else if (r > 0)
-		problem_set(found(check, "criu"), 0, "build the kernel with the fragment checkpoint",
-			    "criu check is not content: %.*s", said.used > 160 ? 160 : (int)said.used,
-			    said.data ? said.data : "");
+	if (options->freezer->check(&freezing, &problem) < 0)
+		*found(check, options->freezer->name) = problem;
 }
 
 /* Check the running kernel and what is installed. */
@@ -92,7 +82,7 @@ void check_machine(const struct update_options *options, struct check *check)
 			    "build the kernel with the series pid_reserve; --no-pid-reserve goes on "
 			    "without, and takes the risk that a number is taken",
 			    "cannot write " PID_RESERVE_NEXT);
-	check_criu(check);
+	check_freezer(options, check);
 }
 
 /* The next kernel keeps nothing unless it is told to; an earlier word is overridden by a later. */

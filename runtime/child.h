@@ -10,7 +10,9 @@
 #include "problem.h"
 
 /* Where programs are looked for: the first process is given no PATH. */
+#ifndef CHILD_PATH /* another one for tests */
 #define CHILD_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#endif
 
 pid_t child_start(const char *const argv[], const char *const environment[], int output,
 		  struct problem *problem);

@@ -22,14 +22,19 @@ struct criu_plugin {
 	void *hooks[CRIU_HOOKS];
 };
 
-/* The environment variable that holds the path of skuctl's stream socket. */
+/* The environment variable that holds the path of the stream socket. */
 #define PLUGIN_SOCKET "SKU_SOCKET"
 
-/* Plug-in to skuctl: @pid is stopped; @areas struct plugin_area follow, which CRIU must find. */
+/*
+ * Plug-in to skuctl or sku-init: @pid is stopped; @areas struct plugin_area follow, which CRIU must
+ * find. Or, once and first, CRIU has started and has touched nothing yet.
+ */
 struct plugin_stopped {
 	int32_t pid;
 	uint32_t areas;
 };
+
+#define PLUGIN_READY 0 /* a pid that is none */
 
 #define PLUGIN_AREAS_MAX 65536
 
@@ -39,7 +44,7 @@ struct plugin_area {
 	uint64_t end;
 };
 
-/* skuctl to the plug-in: 0 to go on with the dump, or a negative errno to give it up. */
+/* The answer: 0 to go on, or a negative errno to give it up. */
 struct plugin_answer {
 	int32_t result;
 };

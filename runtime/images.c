@@ -16,21 +16,23 @@
 #include "pin.h"
 #include "state.h"
 
-#define RECORD_PREFIX "criu/"
+#define RECORD_PREFIX "image/"
 /* A dump that does not find the memory taken away must not fill up the machine. */
 #define TMPFS_OPTIONS "mode=0700,size=12%"
+#define TMPFS_OPTIONS_MEMORY "mode=0700,size=50%"
 
 /*
  * Make the directory of the images, empty, on a tmpfs of its own. It is in RAM in any case: kept
- * memory is not copied, and the rest of a process is small.
+ * memory is not copied, and the rest of a process is small. With @memory it is copied, and is not.
  */
-int images_prepare(struct problem *problem)
+int images_prepare(bool memory, struct problem *problem)
 {
 	images_remove();
 	if ((mkdir(STATE_DIRECTORY, 0700) < 0 && errno != EEXIST) ||
 	    (mkdir(STATE_IMAGES, 0700) < 0 && errno != EEXIST))
 		return problem_set(problem, errno, NULL, "cannot make " STATE_IMAGES);
-	if (mount("sku", STATE_IMAGES, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, TMPFS_OPTIONS) < 0)
+	if (mount("sku", STATE_IMAGES, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+		  memory ? TMPFS_OPTIONS_MEMORY : TMPFS_OPTIONS) < 0)
 		return problem_set(problem, errno, NULL, "cannot mount a tmpfs on " STATE_IMAGES);
 	return 0;
 }
@@ -40,14 +42,6 @@ void images_remove(void)
 {
 	umount2(STATE_IMAGES, MNT_DETACH);
 	rmdir(STATE_IMAGES);
-}
-
-/* What CRIU restores from; its logs and its link to the parent are not. */
-static bool is_image(const char *name)
-{
-	size_t size = strlen(name);
-
-	return size > 4 && !strcmp(name + size - 4, ".img");
 }
 
 static bool has_pages(const char *name)
@@ -94,7 +88,7 @@ int images_put(int session, struct images_size *size, struct problem *problem)
 	while ((entry = readdir(directory))) {
 		int r = 0;
 
-		if (is_image(entry->d_name))
+		if (entry->d_type == DT_REG)
 			r = put_file(session, dirfd(directory), entry->d_name, size, problem);
 		if (r < 0)
 			return r;
@@ -109,16 +103,20 @@ static int get_file(int session, const char *record, struct images_size *size,
 	_cleanup_buffer_ struct buffer data = { 0 };
 	_cleanup_close_ int fd = -1;
 	const char *name = record + strlen(RECORD_PREFIX);
-	char path[sizeof(STATE_IMAGES) + PIN_MEM_NAME_SIZE];
+	char path[sizeof(STATE_IMAGES) + PIN_MEM_NAME_SIZE + sizeof(IMAGES_LATER)];
 	int r;
 
-	if (!is_image(name) || strchr(name, '/') || name[0] == '.')
+	if (!name[0] || strchr(name, '/') || name[0] == '.')
 		return problem_set(problem, EINVAL, NULL, "cannot take '%s' for an image", record);
 	r = pin_get(session, record, &data, problem);
 	if (r < 0)
 		return r;
 	snprintf(path, sizeof(path), STATE_IMAGES "/%s", name);
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0 && errno == EEXIST) {
+		strcat(path, IMAGES_LATER);
+		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	}
 	if (fd < 0)
 		return problem_set(problem, errno, NULL, "cannot make %s", path);
 	r = file_write_all(fd, data.data, data.used);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * sku.so, CRIU's plug-in: when all tasks are stopped and nothing of them is dumped yet, it tells
- * skuctl so, and waits until skuctl has taken their memory. CRIU then finds next to nothing to
- * copy.
+ * sku.so, CRIU's plug-in. Before CRIU does anything it waits for its turn: it was started ahead of
+ * time. When all tasks are stopped and nothing of them is dumped yet, it tells skuctl so, and waits
+ * until skuctl has taken their memory. CRIU then finds next to nothing to copy.
  *
  * It runs in CRIU, which traces the tasks. Without SKU_SOCKET it does nothing: CRIU may load it for
  * a dump that is not ours.
@@ -144,44 +144,48 @@ static int connect_to_skuctl(const char *path)
 	return fd;
 }
 
-static int talk(const char *path, pid_t pid)
+static int talk(const char *path, pid_t pid, const struct areas *areas)
 {
-	_cleanup_(free_areas) struct areas areas = { 0 };
-	_cleanup_close_ int fd = -1;
-	struct plugin_stopped stopped = { .pid = pid };
-	int r = add_threads(&areas, pid);
+	const struct plugin_stopped stopped = { .pid = pid, .areas = (uint32_t)areas->count };
+	_cleanup_close_ int fd = connect_to_skuctl(path);
+	int r = fd;
 
-	if (r < 0)
-		return r;
-	fd = connect_to_skuctl(path);
-	if (fd < 0)
-		return fd;
-	stopped.areas = (uint32_t)areas.count;
-	r = send_all(fd, &stopped, sizeof(stopped));
+	if (fd >= 0)
+		r = send_all(fd, &stopped, sizeof(stopped));
 	if (r == 0)
-		r = send_all(fd, areas.list, areas.count * sizeof(*areas.list));
+		r = send_all(fd, areas->list, areas->count * sizeof(*areas->list));
 	return r < 0 ? r : take_answer(fd);
 }
 
 /* -ENOTSUP tells CRIU that this plug-in has nothing to do with the task. */
 static int checkpoint_devices(int pid)
 {
+	_cleanup_(free_areas) struct areas areas = { 0 };
 	const char *path = getenv(PLUGIN_SOCKET);
 	int r;
 
 	if (!path)
 		return -ENOTSUP;
-	r = talk(path, pid);
+	r = add_threads(&areas, pid);
+	if (r == 0)
+		r = talk(path, pid, &areas);
 	if (r < 0)
 		fprintf(stderr, "sku.so: cannot hand the memory of task %d to skuctl: %s\n", pid,
 			strerror(-r));
 	return r < 0 ? -1 : 0;
 }
 
+/* Wait for the word that it is time. */
 static int begin(int stage)
 {
+	static const struct areas none;
+	const char *path = getenv(PLUGIN_SOCKET);
+	int r = path ? talk(path, PLUGIN_READY, &none) : 0;
+
 	(void)stage;
-	return 0;
+	if (r < 0)
+		fprintf(stderr, "sku.so: nobody waits for this CRIU any more: %s\n", strerror(-r));
+	return r < 0 ? -1 : 0;
 }
 
 static void end(int stage, int result)

@@ -3,11 +3,15 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "app.h"
-#include "child.h"
+#include "counter.h"
 #include "file.h"
+#include "freezer.h"
+#include "haste.h"
 #include "images.h"
 #include "net.h"
 #include "pin.h"
@@ -15,16 +19,22 @@
 #include "silence.h"
 #include "state.h"
 #include "tcp.h"
+#include "warm.h"
 
-#define CRIU_TIMEOUT_MS 600000
+#define DEVICE_TREE "/sys/firmware/fdt"
+#define HANDOVER "linux,kho-fdt" /* in /chosen, when something was handed over */
 #define WINDOW_SCALING "/proc/sys/net/ipv4/tcp_window_scaling"
 #define PID_RESERVED "/proc/sys/kernel/pid_reserved"
-#define CRIU_LOG STATE_DIRECTORY "/restore.log"
 
 struct restore {
 	int session;
 	struct problem problem;
 	struct app app;
+	const struct freezer *freezer;
+	struct buffer how; /* the freezer's record */
+	const char *command;
+	pid_t warming; /* who reads programs ahead */
+	bool early;    /* the freezer has begun before its turn */
 	struct report report;
 	bool made;     /* CRIU has made the tasks */
 	bool attached; /* some of them have their memory */
@@ -35,19 +45,56 @@ static int stamp(struct restore *restore, const char *phase, uint64_t counter)
 	return pin_stamp(restore->session, phase, counter, &restore->problem);
 }
 
+static int get_optional(struct restore *restore, const char *name, struct buffer *data)
+{
+	int r = pin_get(restore->session, name, data, &restore->problem);
+
+	return r == -ENOENT ? 0 : r;
+}
+
+/* CRIU runs already, as it is what most are frozen with. */
+static int choose_freezer(struct restore *restore)
+{
+	struct buffer *how = &restore->how;
+	int r = get_optional(restore, FREEZER_RECORD, how);
+	char *newline;
+
+	if (r == 0 && !how->used)
+		return 0;
+	if (r == 0 && buffer_add(how, "", 1) < 0)
+		r = problem_set(&restore->problem, ENOMEM, NULL, "cannot read who froze it");
+	if (r < 0)
+		return r;
+	restore->freezer->abandon_restore();
+	newline = strchr(how->data, '\n');
+	if (newline)
+		*newline = '\0';
+	restore->freezer = freezer_find(how->data);
+	if (!newline || !restore->freezer)
+		return problem_set(&restore->problem, EINVAL, "bring it back by hand: skuctl rescue",
+				   "cannot use the record '" FREEZER_RECORD "'");
+	restore->command = newline + 1;
+	return images_prepare(!restore->freezer->keeps_memory, &restore->problem);
+}
+
 static int take_records(struct restore *restore)
 {
 	_cleanup_buffer_ struct buffer text = { 0 };
+	_cleanup_buffer_ struct buffer warm = { 0 };
 	struct pin_mem_info info;
-	int r = pin_info(restore->session, &info, &restore->problem);
+	int r = get_optional(restore, WARM_RECORD, &warm);
 
+	if (r == 0)
+		restore->warming = warm_read(&warm);
+	if (r == 0)
+		r = pin_info(restore->session, &info, &restore->problem);
 	restore->report.extents = r == 0 ? info.extents : 0;
 	if (r == 0)
 		r = pin_get(restore->session, APP_RECORD, &text, &restore->problem);
 	if (r == 0)
 		r = app_read(&text, &restore->app, &restore->problem);
 	if (r == 0)
-		r = images_prepare(&restore->problem);
+		r = choose_freezer(restore);
 	if (r == 0)
 		r = images_get(restore->session, &restore->report.images, &restore->problem);
 	return r;
@@ -66,28 +113,6 @@ static int bring_network_up(struct restore *restore)
 	return r;
 }
 
-static int run_criu(struct restore *restore)
-{
-	static const char *const argv[] = {
-		"criu",	      "restore",
-		"--images-dir", STATE_IMAGES,
-		"--log-file", CRIU_LOG,
-		"--restore-detached", "--leave-stopped",
-		"--tcp-established",  "--file-locks",
-		NULL,
-	};
-	_cleanup_buffer_ struct buffer said = { 0 };
-	char error[160];
-	int r = child_run(argv, &said, CRIU_TIMEOUT_MS, &restore->problem);
-
-	if (r <= 0)
-		return r;
-	images_last_error(CRIU_LOG, error, sizeof(error));
-	return problem_set(&restore->problem, 0,
-			   "the log is " CRIU_LOG,
-			   "criu restore failed with status %d: %s", r, error);
-}
-
 /*
  * A connection that was made without window scaling must not get a scale from the setting: CRIU sets
  * one only where there was one (docs/checkpoint.md).
@@ -104,7 +129,8 @@ static int make_tasks(struct restore *restore)
 	else
 		r = 0;
 	if (r == 0)
-		r = run_criu(restore);
+		r = restore->freezer->restore(restore->command, restore->app.tasks.pids[0],
+					      &restore->problem);
 	if (size > 0)
 		file_put(WINDOW_SCALING, before, &ignored);
 	restore->made = r == 0;
@@ -118,6 +144,8 @@ static int attach(struct restore *restore)
 	struct pin_mem_info info;
 	int r = 0;
 
+	if (!restore->freezer->keeps_memory)
+		return 0;
 	for (size_t i = 0; r == 0 && i < tasks->count; i++) {
 		r = pin_attach(restore->session, (uint64_t)tasks->pids[i], tasks->pids[i],
 			       &restore->report.moved, &restore->problem);
@@ -145,9 +173,11 @@ static void thaw(struct restore *restore)
 
 	if (silence_off(&problem) < 0)
 		problem_print(&problem);
-	if (tcp_wake(tasks->pids, tasks->count, &problem) < 0)
-		problem_print(&problem);
-	tasks_continue(tasks);
+	if (restore->freezer->keeps_memory) {
+		if (tcp_wake(tasks->pids, tasks->count, &problem) < 0)
+			problem_print(&problem);
+		tasks_continue(tasks);
+	}
 	stamp(restore, "thaw-end", 0);
 	if (access(PID_RESERVED, W_OK) == 0 && file_put(PID_RESERVED, "\n", &problem) < 0)
 		problem_print(&problem);
@@ -169,7 +199,7 @@ static void give_up(struct restore *restore)
 {
 	struct problem problem;
 
-	if (restore->made && !restore->attached)
+	if (restore->made && !restore->attached && restore->freezer->keeps_memory)
 		tasks_kill(&restore->app.tasks);
 	if (!restore->attached && silence_off(&problem) < 0)
 		problem_print(&problem);
@@ -191,35 +221,84 @@ static int bring_back(struct restore *restore)
 	return r;
 }
 
-/*
- * Bring back the application of the session @name. Return 0; -ENOENT when no session of that name
- * was handed over; another negative errno when it is not back, which has been told.
- */
-int restore_session(const char *name, uint64_t counter)
+/* Whether the kernel before this one has left something, as the device tree that it made says. */
+static bool is_likely(void)
 {
-	struct restore restore = { .session = -1 };
+	static char tree[FILE_MAX_SIZE + 1];
+
+	file_text(DEVICE_TREE, tree, sizeof(tree));
+	return memmem(tree, sizeof(tree), HANDOVER, sizeof(HANDOVER));
+}
+
+/* Start what can be started before it is known what was handed over. */
+static void begin_early(struct restore *restore)
+{
+	if (images_prepare(false, &restore->problem) < 0)
+		return;
+	restore->early = true;
+	restore->freezer->begin_restore();
+}
+
+static void end(struct restore *restore)
+{
+	if (restore->freezer && restore->freezer->abandon_restore)
+		restore->freezer->abandon_restore();
+	if (restore->early && restore->session < 0)
+		images_remove();
+	if (restore->warming > 0)
+		waitpid(restore->warming, NULL, 0);
+	app_free(&restore->app);
+	buffer_free(&restore->how);
+}
+
+static int restore_retrieved(struct restore *restore, uint64_t counter, uint64_t entered)
+{
+	int r = counter ? stamp(restore, "mount", counter) : 0;
+
+	if (r == 0 && entered)
+		r = stamp(restore, "retrieve", entered);
+	if (r == 0 && !restore->early)
+		r = images_prepare(false, &restore->problem);
+	if (r == 0)
+		r = bring_back(restore);
+	if (r == 0)
+		thaw(restore);
+	else
+		give_up(restore);
+	return r;
+}
+
+/*
+ * Bring back the application of the session @name. The phases that went before began at @counter
+ * and at @entered, 0 for none. Return 0; -ENOENT when no session of that name was handed over;
+ * another negative errno when it is not back, which has been told.
+ */
+int restore_session(const char *name, uint64_t counter, uint64_t entered)
+{
+	struct restore restore = { .session = -1, .freezer = &freezer_criu };
+	bool hasty = haste_on();
 	int r;
 
+	if (is_likely())
+		begin_early(&restore);
 	restore.session = pin_retrieve(name, &restore.problem);
-	if (restore.session < 0) {
-		if (restore.session != -ENOENT)
-			report_failure(&restore.problem, restore.session != -EINVAL);
-		return restore.session;
-	}
-	r = counter ? stamp(&restore, "mount", counter) : 0;
-	if (r == 0)
-		r = bring_back(&restore);
-	if (r == 0)
-		thaw(&restore);
-	else
-		give_up(&restore);
-	app_free(&restore.app);
-	close(restore.session);
+	r = restore.session;
+	if (r >= 0)
+		r = restore_retrieved(&restore, counter, entered);
+	else if (r != -ENOENT)
+		report_failure(&restore.problem, r != -EINVAL);
+	end(&restore);
+	if (hasty)
+		haste_off();
+	if (restore.session >= 0)
+		close(restore.session);
 	return r;
 }
 
 void restore_if_handed_over(uint64_t counter)
 {
+	uint64_t entered = counter_now();
+
 	if (access(PIN_DEVICE, F_OK) == 0)
-		restore_session(PIN_SESSION, counter);
+		restore_session(PIN_SESSION, counter, entered);
 }

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-int restore_session(const char *name, uint64_t counter);
+int restore_session(const char *name, uint64_t counter, uint64_t entered);
 
 /*
  * Bring back the application that was handed over, if there is one; @counter is when the first

@@ -41,7 +41,9 @@ static const char usage[] =
 	"    --verify            keep checksums of the memory (takes time with its size)\n"
 	"    --no-pid-reserve    go on where the kernel cannot keep pid numbers free\n"
 	"    --name NAME         of the memory session (sku)\n"
-	"    --freezer NAME      what freezes the application: criu\n"
+	"    --freezer NAME      what freezes the application: criu, or command:\n"
+	"    --freeze-command TEXT   stops it, and leaves files in $SKU_IMAGES\n"
+	"    --restore-command TEXT  brings it back from them\n"
 	"    --dry-run           check only\n"
 	"    --json              say in JSON how it ended\n"
 	"  check    say what stands in the way of an update; the options of update, any of them\n"
@@ -70,6 +72,8 @@ enum choice {
 	OPTION_VERIFY,
 	OPTION_NO_PID_RESERVE,
 	OPTION_FREEZER,
+	OPTION_FREEZE_COMMAND,
+	OPTION_RESTORE_COMMAND,
 	OPTION_DRY_RUN,
 	OPTION_JSON,
 	OPTION_OUTPUT,
@@ -88,6 +92,8 @@ static const struct option options[] = {
 	{ "verify", no_argument, NULL, OPTION_VERIFY },
 	{ "no-pid-reserve", no_argument, NULL, OPTION_NO_PID_RESERVE },
 	{ "freezer", required_argument, NULL, OPTION_FREEZER },
+	{ "freeze-command", required_argument, NULL, OPTION_FREEZE_COMMAND },
+	{ "restore-command", required_argument, NULL, OPTION_RESTORE_COMMAND },
 	{ "dry-run", no_argument, NULL, OPTION_DRY_RUN },
 	{ "json", no_argument, NULL, OPTION_JSON },
 	{ "output", required_argument, NULL, OPTION_OUTPUT },
@@ -185,7 +191,16 @@ static int take_option(int option, const char *value, struct given *given)
 		given->update.no_pid_reserve = true;
 		return 0;
 	case OPTION_FREEZER:
-		return strcmp(value, "criu") ? wrong("--freezer", value, "there is criu") : 0;
+		given->update.freezer = freezer_find(value);
+		return given->update.freezer ? 0 : wrong("--freezer", value, "there are criu and command");
+	case OPTION_FREEZE_COMMAND:
+		given->update.freeze_command = value;
+		return 0;
+	case OPTION_RESTORE_COMMAND:
+		if (strlen(value) >= STATE_COMMAND_SIZE)
+			return wrong("--restore-command", value, "put it into a script: 1023 letters");
+		given->update.restore_command = value;
+		return 0;
 	case OPTION_DRY_RUN:
 		given->update.dry_run = true;
 		return 0;
@@ -211,8 +226,19 @@ static enum status needs(const char *command, const char *option)
 	return STATUS_USER;
 }
 
+/* A freezer that is two commands needs both, and another one neither. */
+static bool has_commands(const struct given *given)
+{
+	bool wanted = given->update.freezer == &freezer_command;
+
+	return !given->update.freeze_command == !wanted && !given->update.restore_command == !wanted;
+}
+
 static enum status do_update(struct given *given)
 {
+	if (!has_commands(given))
+		return needs("update", "--freeze-command and --restore-command with --freezer command, "
+			     "and only then");
 	if (!given->update.pid)
 		return needs("update", "--pid");
 	if (!given->update.image != !given->update.initrd ||
@@ -232,6 +258,9 @@ static enum status do_check(struct given *given)
 {
 	if (given->update.image && (!given->update.initrd || !given->update.cmdline))
 		return needs("check", "--initrd and --cmdline with --image");
+	if (!has_commands(given))
+		return needs("check", "--freeze-command and --restore-command with --freezer command, "
+			     "and only then");
 	given->update.dry_run = true;
 	return update(&given->update);
 }
@@ -306,7 +335,7 @@ static enum status do_undo(struct given *given)
 
 static enum status do_restore(struct given *given)
 {
-	int r = restore_session(given->update.name, 0);
+	int r = restore_session(given->update.name, 0, 0);
 
 	if (r == -ENOENT)
 		printf("nothing was handed over\n");
@@ -373,7 +402,8 @@ static const struct {
 int main(int argc, char **argv)
 {
 	struct given given = {
-		.update = { .name = PIN_SESSION, .timeout_s = UPDATE_TIMEOUT_S, .pause_before = -1 },
+		.update = { .name = PIN_SESSION, .freezer = &freezer_criu,
+			    .timeout_s = UPDATE_TIMEOUT_S, .pause_before = -1 },
 		.mib = MEASURE_MIB,
 	};
 	const char *word = argc > 1 ? argv[1] : "";

@@ -12,7 +12,9 @@
 
 #include "problem.h"
 
+#ifndef STATE_DIRECTORY /* another one for tests */
 #define STATE_DIRECTORY "/run/sku"
+#endif
 #define STATE_FILE STATE_DIRECTORY "/state"
 #define STATE_STATUS STATE_DIRECTORY "/status"
 #define STATE_CONTINUE STATE_DIRECTORY "/continue"
@@ -21,8 +23,11 @@
 #define STATE_FAILED STATE_DIRECTORY "/failed"
 #define STATE_SOCKET STATE_DIRECTORY "/plugin.sock"
 
+#define STATE_NAME_SIZE 16
+#define STATE_COMMAND_SIZE 1024
+
 #define STATE_MAGIC 0x73756b73U
-#define STATE_VERSION 1
+#define STATE_VERSION 2
 
 /* Flags are set before the thing is done: to undo what was not done does no harm. */
 struct state {
@@ -30,13 +35,16 @@ struct state {
 	uint32_t version;
 	pid_t updater;
 	pid_t application;
-	pid_t criu; /* 0: not running */
+	pid_t helper; /* what the freezer runs; 0: nothing */
 	bool touched;  /* the application's tasks or sockets may not be as they were */
 	bool silent;   /* rules of the packet filter */
 	bool reserved; /* /proc/sys/kernel/pid_reserve_next */
 	bool loaded;   /* a kernel */
 	bool frozen;   /* the file systems */
+	bool hasty;    /* RCU's grace periods */
 	uint64_t deadline_ms; /* CLOCK_MONOTONIC; 0: none */
+	char freezer[STATE_NAME_SIZE];
+	char restore_command[STATE_COMMAND_SIZE]; /* for what a freezer's commands have ended */
 };
 
 struct state *state_open(bool create, int *fd, struct problem *problem);

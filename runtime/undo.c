@@ -13,43 +13,47 @@
 #include "cleanup.h"
 #include "file.h"
 #include "freeze.h"
+#include "freezer.h"
+#include "haste.h"
 #include "images.h"
 #include "kexec.h"
 #include "silence.h"
 #include "tasks.h"
 #include "tcp.h"
 
-#define CRIU_PATIENCE_MS 15000
+#define HELPER_PATIENCE_MS 15000
 #define POLL_MS 5
 
-static bool is_criu(pid_t pid)
+static bool is_helper(pid_t pid, const struct freezer *freezer)
 {
 	char path[32];
 	char name[32];
 
 	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
 	file_text(path, name, sizeof(name));
-	return !strcmp(name, "criu") && tasks_state(pid) != 'Z';
+	return freezer && !strcmp(name, freezer->program) && tasks_state(pid) != 'Z';
 }
 
 /*
  * CRIU gives up by itself once nobody answers its plug-in, and lets go of the tasks in good order.
- * A kill could leave one with the code that CRIU has put into it, so it is what comes last.
+ * A kill could leave one with the code that CRIU has put into it, so it is what comes last; and a
+ * command that is cut short leaves nobody knows what.
  */
-static int end_criu(struct state *state)
+static int end_helper(struct state *state, const struct freezer *freezer)
 {
 	const struct timespec pause = { .tv_nsec = POLL_MS * 1000000 };
 	unsigned int waited = 0;
 
-	while (state->criu > 0 && is_criu(state->criu)) {
-		if (waited >= 2 * CRIU_PATIENCE_MS)
+	while (state->helper > 0 && is_helper(state->helper, freezer)) {
+		if (waited >= 2 * HELPER_PATIENCE_MS)
 			return -ETIMEDOUT;
-		if (waited == CRIU_PATIENCE_MS)
-			kill(state->criu, SIGKILL);
+		/* It leads a group: what a command of the shell has started goes with it. */
+		if (waited == HELPER_PATIENCE_MS)
+			kill(-state->helper, SIGKILL);
 		nanosleep(&pause, NULL);
 		waited += POLL_MS;
 	}
-	state->criu = 0;
+	state->helper = 0;
 	return 0;
 }
 
@@ -85,17 +89,23 @@ static int release(struct state *state)
  */
 int undo(struct state *state, int session)
 {
+	const struct freezer *freezer = freezer_find(state->freezer);
 	struct problem problem;
 	int failed = 0;
 
-	if (end_criu(state) < 0)
+	if (end_helper(state, freezer) < 0)
 		failed += told(problem_set(&problem, ETIMEDOUT, "end it by hand",
-					   "criu (pid %d) does not end", state->criu), &problem);
+					   "%s (pid %d) does not end", freezer->program,
+					   state->helper), &problem);
 	if (session >= 0)
 		close(session);
 	if (state->frozen)
 		freeze_thaw();
+	if (freezer && freezer->undo)
+		failed += told(freezer->undo(state, &problem), &problem);
 	failed += release(state);
+	if (state->hasty)
+		haste_off();
 	if (state->reserved && access(PID_RESERVE_NEXT, F_OK) == 0)
 		failed += told(file_put(PID_RESERVE_NEXT, "\n", &problem), &problem);
 	if (state->loaded)

@@ -7,21 +7,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "app.h"
 #include "areas.h"
 #include "buffer.h"
 #include "check.h"
-#include "child.h"
 #include "copied.h"
 #include "file.h"
 #include "freeze.h"
+#include "freezer.h"
 #include "guard.h"
+#include "haste.h"
 #include "images.h"
 #include "json.h"
 #include "kexec.h"
@@ -30,10 +27,10 @@
 #include "silence.h"
 #include "tcp.h"
 #include "undo.h"
+#include "warm.h"
 
 #define POLL_MS 50
 #define REFUSALS_MAX 1024
-#define CRIU_LOG STATE_DIRECTORY "/dump.log"
 
 const char *const phase_names[PHASES] = {
 	[PHASE_CHECK] = "check",   [PHASE_LOAD] = "load",	[PHASE_SILENCE] = "silence",
@@ -42,21 +39,27 @@ const char *const phase_names[PHASES] = {
 };
 
 struct update {
+	struct freezing freezing; /* first: see update_of() */
 	const struct update_options *options;
 	struct state *state;
 	struct problem problem; /* why it ended */
 	int session;
-	int listener; /* for the plug-in */
 	uint64_t deadline_ms;
 	enum phase phase;
 	struct app app;
 	struct buffer network;
+	struct buffer warm; /* programs to read ahead */
 	struct pin_moved moved;
 	size_t detached; /* processes whose memory was taken */
-	size_t refused;	 /* ranges that CRIU copies instead */
+	size_t refused;	 /* ranges that are copied instead */
 };
 
 static volatile sig_atomic_t interrupted;
+
+static struct update *update_of(struct freezing *freezing)
+{
+	return (struct update *)(void *)freezing;
+}
 
 static void on_signal(int signal)
 {
@@ -73,6 +76,11 @@ static int may_go_on(struct update *update)
 				   "give it longer: --timeout, --phase-timeout",
 				   "the phase '%s' did not end in time", phase_names[update->phase]);
 	return 0;
+}
+
+static int freezing_may_go_on(struct freezing *freezing)
+{
+	return may_go_on(update_of(freezing));
 }
 
 /* Go on to the next phase, and hold there if that is wanted. */
@@ -94,32 +102,6 @@ static int enter(struct update *update, enum phase phase)
 	       access(STATE_CONTINUE, F_OK) < 0)
 		poll(NULL, 0, POLL_MS);
 	return r;
-}
-
-/* Listen for the plug-in. */
-static int listen_for_plugin(struct update *update)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = STATE_SOCKET };
-
-	unlink(STATE_SOCKET);
-	update->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (update->listener < 0 ||
-	    bind(update->listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    listen(update->listener, 1) < 0)
-		return problem_set(&update->problem, errno, NULL, "cannot listen on " STATE_SOCKET);
-	return 0;
-}
-
-static int receive(int fd, void *data, size_t size, struct problem *problem)
-{
-	ssize_t n;
-
-	do
-		n = recv(fd, data, size, MSG_WAITALL);
-	while (n < 0 && errno == EINTR && !interrupted);
-	if (n == (ssize_t)size)
-		return 0;
-	return problem_set(problem, n < 0 ? errno : EPIPE, NULL, "cannot understand CRIU's plug-in");
 }
 
 static int detach_process(struct update *update, pid_t pid, struct plugin_area *spared,
@@ -145,6 +127,24 @@ static int detach_process(struct update *update, pid_t pid, struct plugin_area *
 	return r;
 }
 
+/* A connection that was made since the ports were listed must be as silent as the others. */
+static int silence_new_ports(struct update *update)
+{
+	struct app *app = &update->app;
+	uint16_t *ports = NULL;
+	size_t count = 0;
+	int r = tcp_ports(app->tasks.pids, app->tasks.count, &ports, &count, &update->problem);
+	bool same = count == app->port_count &&
+		    (!count || !memcmp(ports, app->ports, count * sizeof(*ports)));
+
+	if (r < 0)
+		return r;
+	free(app->ports);
+	app->ports = ports;
+	app->port_count = count;
+	return same ? 0 : silence_on(ports, count, &update->problem);
+}
+
 /* All tasks stand still now, so what is gathered here is what there is. */
 static int first_stopped(struct update *update)
 {
@@ -154,6 +154,8 @@ static int first_stopped(struct update *update)
 	update->state->touched = true;
 	if (r == 0)
 		r = tasks_gather(update->options->pid, &update->app.tasks, &update->problem);
+	if (r == 0)
+		r = silence_new_ports(update);
 	if (r < 0 || update->options->no_pid_reserve)
 		return r;
 	r = tasks_numbers(&update->app.tasks, &numbers, &update->problem);
@@ -165,123 +167,43 @@ static int first_stopped(struct update *update)
 	return file_put(PID_RESERVE_NEXT, numbers.data, &update->problem);
 }
 
-static int take_memory(struct update *update, int fd)
+/* A process stands still: take its memory. */
+static int stopped(struct freezing *freezing, pid_t pid, struct plugin_area *spared, size_t count)
 {
-	struct plugin_area *spared = NULL;
-	struct plugin_stopped stopped;
-	int r = receive(fd, &stopped, sizeof(stopped), &update->problem);
+	struct update *update = update_of(freezing);
+	int r = update->detached ? 0 : first_stopped(update);
 
-	if (r == 0 && stopped.areas > PLUGIN_AREAS_MAX)
-		r = problem_set(&update->problem, E2BIG, NULL, "cannot understand CRIU's plug-in");
-	if (r < 0)
-		return r;
-	spared = calloc(stopped.areas + 1, sizeof(*spared));
-	if (!spared)
-		return problem_set(&update->problem, ENOMEM, NULL, "cannot take the memory");
-	r = receive(fd, spared, stopped.areas * sizeof(*spared), &update->problem);
-	if (r == 0 && !update->detached)
-		r = first_stopped(update);
 	if (r == 0)
-		r = detach_process(update, stopped.pid, spared, stopped.areas);
-	free(spared);
+		r = detach_process(update, pid, spared, count);
 	if (r == 0 && ++update->detached == update->app.tasks.count)
 		r = enter(update, PHASE_DUMP);
 	return r;
 }
 
-/* Do what the plug-in asks for, and tell it how that went. */
-static int serve_plugin(struct update *update)
-{
-	_cleanup_close_ int fd = accept4(update->listener, NULL, NULL, SOCK_CLOEXEC);
-	struct plugin_answer answer;
-
-	if (fd < 0)
-		return problem_set(&update->problem, errno, NULL, "cannot talk to CRIU's plug-in");
-	answer.result = take_memory(update, fd);
-	if (send(fd, &answer, sizeof(answer), MSG_NOSIGNAL) < 0 && answer.result == 0)
-		return problem_set(&update->problem, errno, NULL, "CRIU has ended during its dump");
-	return answer.result;
-}
-
-static int criu_ended(struct update *update, int status)
-{
-	char said[160];
-
-	update->state->criu = 0;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return 0;
-	images_last_error(CRIU_LOG, said, sizeof(said));
-	if (WIFSIGNALED(status))
-		return problem_set(&update->problem, 0, NULL, "criu dump was killed by signal %d",
-				   WTERMSIG(status));
-	return problem_set(&update->problem, 0,
-			   "see what of the application CRIU cannot dump: criu dump by hand, on a test "
-			   "machine",
-			   "criu dump failed with status %d: %s", WEXITSTATUS(status), said);
-}
-
-/* Serve the plug-in until CRIU has ended. */
-static int follow_criu(struct update *update, pid_t criu, int criu_fd)
-{
-	struct pollfd polled[] = {
-		{ .fd = update->listener, .events = POLLIN },
-		{ .fd = criu_fd, .events = POLLIN },
-	};
-
-	for (;;) {
-		int r = may_go_on(update);
-		int status;
-
-		if (r < 0)
-			return r;
-		if (poll(polled, 2, POLL_MS) < 0 && errno != EINTR)
-			return problem_set(&update->problem, errno, NULL, "cannot wait for criu");
-		if (polled[0].revents & POLLIN) {
-			r = serve_plugin(update);
-			if (r < 0)
-				return r;
-		} else if (polled[1].revents & POLLIN) {
-			if (waitpid(criu, &status, 0) < 0)
-				return problem_set(&update->problem, errno, NULL,
-						   "cannot wait for criu");
-			return criu_ended(update, status);
-		}
-	}
-}
-
-/* Stop the application, take its memory, and have CRIU write down the rest. */
+/* Stop the application, and have it written down. */
 static int freeze(struct update *update)
 {
-	char pid[16];
-	const char *const argv[] = {
-		"criu",		       "dump",
-		"--tree",	       pid,
-		"--images-dir",	       STATE_IMAGES,
-		"--log-file",	       CRIU_LOG,
-		"--leave-stopped",     "--tcp-established",
-		"--network-lock",      "nftables",
-		"--libdir",	       CRIU_PLUGIN_DIRECTORY,
-		"--file-locks",	       NULL,
-	};
-	static const char *const environment[] = { PLUGIN_SOCKET "=" STATE_SOCKET, NULL };
-	_cleanup_close_ int criu_fd = -1;
-	pid_t criu;
-	int r;
+	const struct freezer *freezer = update->options->freezer;
+	int r = enter(update, PHASE_FREEZE);
 
-	snprintf(pid, sizeof(pid), "%d", update->options->pid);
-	update->state->touched = true;
-	criu = child_start(argv, environment, -1, &update->problem);
-	if (criu < 0)
-		return criu;
-	update->state->criu = criu;
-	criu_fd = (int)syscall(SYS_pidfd_open, criu, 0);
-	if (criu_fd < 0)
-		return problem_set(&update->problem, errno, NULL, "cannot watch criu");
-	r = follow_criu(update, criu, criu_fd);
-	if (r == 0 && (!update->app.tasks.count || update->detached != update->app.tasks.count))
-		return problem_set(&update->problem, 0, "see that criu loads " CRIU_PLUGIN_DIRECTORY
-				   "/sku.so", "CRIU dumped the application without its plug-in");
+	if (r == 0)
+		r = freezer->freeze(&update->freezing);
+	if (r == 0 && freezer->keeps_memory &&
+	    (!update->app.tasks.count || update->detached != update->app.tasks.count))
+		return problem_set(&update->problem, 0, "see what it says, and that its plug-in is there",
+				   "%s did not tell of every process that it stopped", freezer->name);
 	return r;
+}
+
+/* Who is to bring the application back, unless that is CRIU. */
+static int seal_commands(struct update *update)
+{
+	_cleanup_buffer_ struct buffer text = { 0 };
+
+	if (buffer_printf(&text, "%s\n%s", update->options->freezer->name,
+			  update->state->restore_command) < 0)
+		return problem_set(&update->problem, ENOMEM, NULL, "cannot keep the commands");
+	return pin_put(update->session, FREEZER_RECORD, text.data, text.used, &update->problem);
 }
 
 /* Everything the next kernel needs becomes a record, and the memory is bound to be handed over. */
@@ -295,6 +217,11 @@ static int seal(struct update *update)
 	if (r == 0)
 		r = pin_put(update->session, NET_RECORD, update->network.data, update->network.used,
 			    &update->problem);
+	if (r == 0)
+		r = pin_put(update->session, WARM_RECORD, update->warm.data, update->warm.used,
+			    &update->problem);
+	if (r == 0 && !update->options->freezer->keeps_memory)
+		r = seal_commands(update);
 	if (r == 0)
 		r = app_write(&update->app, &text, &update->problem);
 	/* What the next kernel would refuse is refused while there is a way back. */
@@ -339,14 +266,32 @@ static int prepare(struct update *update)
 	if (r == 0)
 		r = net_save(&update->network, &update->problem);
 	if (r == 0)
-		r = images_prepare(&update->problem);
-	if (r == 0)
-		r = listen_for_plugin(update);
+		r = images_prepare(!update->options->freezer->keeps_memory, &update->problem);
 	return r;
+}
+
+/* The last that is done while the application serves. */
+static int begin_freeze(struct update *update)
+{
+	const struct freezer *freezer = update->options->freezer;
+	int r = freezer->begin_freeze ? freezer->begin_freeze(&update->freezing) : 0;
+
+	if (r < 0)
+		return r;
+	if (update->state->helper)
+		warm_gather(update->state->helper, &update->warm);
+	for (size_t i = 0; i < update->app.tasks.count; i++)
+		warm_gather(update->app.tasks.pids[i], &update->warm);
+	update->state->hasty = haste_on();
+	return 0;
 }
 
 static int silence(struct update *update)
 {
+	int r = enter(update, PHASE_SILENCE);
+
+	if (r < 0)
+		return r;
 	update->state->silent = true;
 	return silence_on(update->app.ports, update->app.port_count, &update->problem);
 }
@@ -358,10 +303,14 @@ static int go(struct update *update)
 
 	if (r == 0 && (r = enter(update, PHASE_LOAD)) == 0)
 		r = load(update);
-	if (r == 0 && (r = enter(update, PHASE_SILENCE)) == 0)
+	if (r == 0)
+		r = begin_freeze(update);
+	if (r == 0 && update->options->freezer->keeps_memory)
 		r = silence(update);
-	if (r == 0 && (r = enter(update, PHASE_FREEZE)) == 0)
+	if (r == 0)
 		r = freeze(update);
+	if (r == 0 && !update->options->freezer->keeps_memory)
+		r = silence(update);
 	if (r == 0 && (r = enter(update, PHASE_SEAL)) == 0)
 		r = seal(update);
 	if (r == 0 && (r = enter(update, PHASE_JUMP)) == 0)
@@ -431,6 +380,8 @@ static enum status undone(struct update *update, struct guard *guard)
 	bool late = update->problem.error == ETIMEDOUT;
 
 	problem_print(&update->problem);
+	if (update->options->freezer->abandon_freeze)
+		update->options->freezer->abandon_freeze();
 	close(update->session);
 	if (guard_let_go(guard) < 0) {
 		fprintf(stderr, "skuctl: not all of it could be undone: run skuctl undo again, and "
@@ -514,13 +465,34 @@ enum status update_load(const struct update_options *options)
 	return status;
 }
 
+static void begin_freezing(struct update *update)
+{
+	const struct update_options *options = update->options;
+
+	update->freezing = (struct freezing){
+		.pid = options->pid,
+		.freeze_command = options->freeze_command,
+		.restore_command = options->restore_command,
+		.state = update->state,
+		.problem = &update->problem,
+		.may_go_on = freezing_may_go_on,
+		.stopped = stopped,
+	};
+	update->state->application = options->pid;
+	/* Both are long enough: skuctl has seen to that. */
+	snprintf(update->state->freezer, STATE_NAME_SIZE, "%s", options->freezer->name);
+	if (options->restore_command)
+		snprintf(update->state->restore_command, STATE_COMMAND_SIZE, "%s",
+			 options->restore_command);
+}
+
 /*
  * Replace the kernel under the application. It returns when that did not come about; the
  * application then runs as it did, unless the status says that it needs a hand.
  */
 enum status update(const struct update_options *options)
 {
-	struct update update = { .options = options, .session = -1, .listener = -1 };
+	struct update update = { .options = options, .session = -1 };
 	_cleanup_close_ int lock = -1;
 	static struct check check;
 	enum status status;
@@ -534,16 +506,16 @@ enum status update(const struct update_options *options)
 		return update.problem.error == EBUSY ? STATUS_USER : STATUS_INTERNAL;
 	}
 	unlink(STATE_CONTINUE); /* of an update before this one */
+	begin_freezing(&update);
 	update.deadline_ms = state_now_ms() + options->timeout_s * 1000ULL;
-	update.state->application = options->pid;
 	update.session = pin_create(options->name, &update.problem);
 	if (update.session < 0) {
 		problem_print(&update.problem);
 		return STATUS_CHECK;
 	}
 	status = guarded(&update, &check);
-	unlink(STATE_SOCKET);
 	app_free(&update.app);
 	buffer_free(&update.network);
+	buffer_free(&update.warm);
 	return status;
 }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "freezer.h"
 #include "problem.h"
 
 /* In the order in which they are gone through; none comes after the last. */
@@ -21,7 +22,6 @@ enum phase {
 	PHASES,
 };
 
-#define CRIU_PLUGIN_DIRECTORY "/usr/lib/sku/criu"
 #define UPDATE_TIMEOUT_S 300
 
 /* What `skuctl` exits with. */
@@ -41,6 +41,9 @@ struct update_options {
 	const char *initrd;
 	const char *cmdline;
 	const char *name;                     /* of the session */
+	const struct freezer *freezer;
+	const char *freeze_command;	      /* of the freezer that is two commands */
+	const char *restore_command;
 	unsigned int timeout_s;               /* for all of it */
 	unsigned int phase_timeout_s[PHASES]; /* 0: none of its own */
 	int pause_before;                     /* enum phase, or -1 */

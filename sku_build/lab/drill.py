@@ -20,13 +20,14 @@ from sku_build.lab.update import Service
 
 # What the runtime goes through before the point of no return, and in which of it CRIU runs.
 PHASES = ("check", "load", "silence", "detach", "dump", "seal", "jump")
-WITH_CRIU = ("detach", "dump")
+WITH_CRIU = ("silence", "detach", "dump")
 _POLL_S = 0.1
 _PATIENCE = 100  # polls: who undoes may still be busy when the update has ended
 
 # Each prints something only when there is something left; {pid} is the application.
 _LEFTOVERS = {
     "a table of packet filters": "nft list tables",
+    "haste": "grep -v '^0$' /sys/kernel/rcu_expedited",
     "a loaded kernel": "grep -v '^0$' /sys/kernel/kexec_loaded",
     "a stopped thread": "grep -l '^State:.[tT]' /proc/{pid}/task/*/status",
     "a process of the update": "pgrep -a -x 'criu|skuctl'",

@@ -87,6 +87,7 @@ _LABELS = {
     "kernel-jump": "out of the old kernel",
     "kernel-start": "kernel boots",
     "mount": "root file system",
+    "retrieve": "memory and records taken over",
     "network": "network",
     "attach": "memory put back",
     "thaw": "application goes on",

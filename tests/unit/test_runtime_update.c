@@ -7,18 +7,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "app.h"
 #include "areas.h"
 #include "buffer.h"
 #include "child.h"
+#include "freezer.h"
 #include "image.h"
+#include "images.h"
 #include "net.h"
 #include "problem.h"
 #include "silence.h"
 #include "tasks.h"
 #include "tcp.h"
+#include "warm.h"
 
 static struct problem problem;
 
@@ -180,6 +185,49 @@ static int on_image(const char *path)
 	return 0;
 }
 
+static int on_warm(const char *pid)
+{
+	_cleanup_buffer_ struct buffer list = { 0 };
+	int r = warm_gather((pid_t)atoi(pid), &list);
+
+	if (r == 0)
+		r = warm_gather((pid_t)atoi(pid), &list);
+	printf("%d\n%.*s", r, (int)list.used, list.data ? list.data : "");
+	return 0;
+}
+
+static int on_read(const char *path)
+{
+	_cleanup_buffer_ struct buffer list = { 0 };
+	int status = 0;
+	pid_t pid;
+
+	read_file(path, &list);
+	pid = warm_read(&list);
+	if (pid > 0)
+		waitpid(pid, &status, 0);
+	printf("%d\n%d\n", pid < 0 ? pid : 0, status);
+	return 0;
+}
+
+/* CRIU is begun, has so many milliseconds, and then the image that it reads first is there. */
+static int on_restore(const char *milliseconds)
+{
+	FILE *image;
+	int r;
+
+	mkdir(STATE_IMAGES, 0700);
+	freezer_criu.begin_restore();
+	usleep((useconds_t)atoi(milliseconds) * 1000);
+	image = fopen(STATE_IMAGES "/inventory.img" IMAGES_LATER, "w");
+	fprintf(image, "inventory");
+	fclose(image);
+	r = freezer_criu.restore(NULL, 1, &problem);
+	freezer_criu.abandon_restore();
+	printf("%d\n%s\n", r, r < 0 ? problem.text : "");
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -189,7 +237,8 @@ int main(int argc, char **argv)
 		{ "app", on_app },	     { "net", on_net },	    { "net-save", on_net_save },
 		{ "net-load", on_net_load }, { "areas", on_areas }, { "tasks", on_tasks },
 		{ "ports", on_ports },	     { "child", on_child }, { "silence", on_silence },
-		{ "image", on_image },
+		{ "image", on_image },	     { "warm", on_warm },   { "read", on_read },
+		{ "restore", on_restore },
 	};
 
 	for (size_t i = 0; argc == 3 && i < sizeof(parts) / sizeof(parts[0]); i++)

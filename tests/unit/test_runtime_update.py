@@ -7,7 +7,9 @@ What the kernel before this one hands over is hostile until it is checked.
 from __future__ import annotations
 
 import errno
+import os
 import random
+import shutil
 import struct
 import subprocess
 from collections.abc import Callable
@@ -19,8 +21,8 @@ from sku_build import layout, run
 from sku_build import series as patch_series
 
 _PARTS = (
-    *("app", "areas", "buffer", "child", "image", "net", "netlink", "problem", "silence"),
-    *("tasks", "tcp"),
+    *("app", "areas", "buffer", "child", "file", "freezer_criu", "image", "images", "net"),
+    *("netlink", "pin", "problem", "silence", "state", "tasks", "tcp", "warm"),
 )
 _FLAGS = ("-std=gnu11", "-D_GNU_SOURCE", "-g", "-Wall", "-Wextra", "-Werror")
 _SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover")
@@ -31,9 +33,15 @@ Part = Callable[..., list[str]]
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runtime = layout.data_root() / "runtime"
-    made = tmp_path_factory.mktemp("update") / "parts"
+    directory = tmp_path_factory.mktemp("update")
+    made = directory / "parts"
+    (directory / "state").mkdir()
+    places = (
+        f'-DSTATE_DIRECTORY="{directory}/state"',
+        f'-DCHILD_PATH="{directory}/bin:/usr/bin:/bin"',
+    )
     sources = [Path(__file__).with_suffix(".c"), *(runtime / f"{name}.c" for name in _PARTS)]
-    run.run(["gcc", *_FLAGS, *_SANITIZERS, f"-I{runtime}", "-o", made, *sources])
+    run.run(["gcc", *_FLAGS, *_SANITIZERS, *places, f"-I{runtime}", "-o", made, *sources])
     return made
 
 
@@ -224,6 +232,66 @@ def test_a_program_is_told_by_its_status_its_output_and_its_time(part: Part) -> 
     assert part("child", "echo said; exit 7") == ["7", "said"]
     assert part("child", "kill -9 $$") == [str(128 + 9)]
     assert part("child", "sleep 60") == [str(-errno.ETIMEDOUT)]
+
+
+_CRIU = """#!/bin/sh
+sleep {late}
+[ -z "{early_end}" ] || exit {early_end}
+first=$(cat "$3/inventory.img")
+echo "$first" >>"$3/restored"
+echo "(00.1) Error (criu/some.c:1): it is {end}" >"$5"
+exit {end}
+"""
+
+
+@pytest.mark.parametrize(("late", "wait_ms"), [("0", 300), ("0.3", 0)])
+@pytest.mark.parametrize(("early_end", "end"), [("", 0), ("", 1), ("3", 1)])
+def test_criu_is_held_until_there_is_something_to_restore(
+    part: Part, program: Path, late: str, wait_ms: int, early_end: str, end: int
+) -> None:
+    """It waits for its first image, or comes when that is there; it restores once, in any case."""
+    criu = program.parent / "bin" / "criu"
+    criu.parent.mkdir(exist_ok=True)
+    images = program.parent / "state" / "images"
+    shutil.rmtree(images, ignore_errors=True)
+    criu.write_text(_CRIU.format(late=late, early_end=early_end, end=end))
+    criu.chmod(0o755)
+    result, said = part("restore", wait_ms)
+    assert (int(result) < 0) == bool(end), said
+    if early_end:
+        assert f"status {early_end}" in said
+        return
+    assert (images / "restored").read_text() == "inventory\n"
+    assert not end or "it is 1" in said
+
+
+def test_the_programs_of_a_process_are_found_each_once(part: Part) -> None:
+    with subprocess.Popen(["sleep", "60"]) as child:
+        while "sleep" not in Path(f"/proc/{child.pid}/maps").read_text():
+            pass
+        result, *found = part("warm", child.pid)
+        child.kill()
+    assert result == "0"
+    assert len(found) == len(set(found))
+    assert str(Path(f"{shutil.which('sleep')}").resolve()) in found
+    assert all(path.startswith("/") for path in found)
+
+
+def test_a_list_to_read_ahead_holds_nobody_up(part: Part, tmp_path: Path) -> None:
+    """It comes from the kernel before this one: a pipe, a device, noise, a list without an end."""
+    fifo, file = tmp_path / "fifo", tmp_path / "list"
+    os.mkfifo(fifo)
+    for content in (
+        f"{fifo}\n/dev/tty\n/none\n{tmp_path}\n{file}\n".encode(),
+        b"/" + b"x" * 5000 + b"\n/bin/sh\n",
+        b"/bin/sh",
+        b"\n\0\n" + bytes(range(256)),
+        b"",
+    ):
+        file.write_bytes(content)
+        assert part("read", file) == ["0", "0"]
+    file.write_bytes(b"/bin/sh\n" * 10000)
+    assert part("read", file)[0] == str(-errno.E2BIG)
 
 
 def _image(flags: int, tail: bytes, magic: bytes = b"ARM\x64") -> bytes:
