@@ -20,7 +20,7 @@ from sku_build import rebase_worktree as worktree
 from sku_build import refresh as refreshing
 from sku_build import series as all_series
 from sku_build import tree as trees
-from sku_build.errors import UserError
+from sku_build.errors import CheckError, UserError
 from sku_build.mail import load as load_mail
 from sku_build.outcome import Outcome, PatchOutcome
 from sku_build.patching import Job, apply_all
@@ -49,7 +49,8 @@ class Rebased(msgspec.Struct, frozen=True):
 def begin(onto: Tree, names: Sequence[str]) -> Rebased:
     """Begin to carry the series ``names``, and what they require, to the tree ``onto``.
 
-    Raises UserError when a rebase onto that tree is under way, or the tree is not clean.
+    Raises UserError when a rebase onto that tree is under way, or the tree is not clean; then, and
+    when a series contradicts the tree, none has begun.
     """
     with states.locked():
         if onto.name in states.under_way():
@@ -66,7 +67,11 @@ def begin(onto: Tree, names: Sequence[str]) -> Rebased:
         ]
         state = State(onto, [item.name for item in series], steps, onto.commit)
         state.save()
-        return _advance(state)
+        try:
+            return _advance(state)
+        except (UserError, CheckError):
+            state.remove()
+            raise
 
 
 def proceed(onto: str | None) -> Rebased:
@@ -115,7 +120,7 @@ def status(onto: str | None) -> Rebased:
 def _advance(state: State) -> Rebased:
     """Apply what waits until a patch does not go; at the end, write the series' files."""
     waiting = [step for step in state.steps if step.how == "waiting"]
-    if waiting:
+    if waiting or not state.steps:  # with no step there still is what a probe says
         at_tip = msgspec.structs.replace(state.onto, commit=state.tip)
         jobs = _jobs(state)
         with apply.workshop(at_tip, jobs) as work:

@@ -109,6 +109,7 @@ def refresh(
     requires.
     """
     if branch is None:
+        tree = branches.unpatched(tree)
         chosen = [all_series.load(name) for name in names]
         items = {item.name: _own_items(tree, item) for item in chosen}
         tip = tree.commit

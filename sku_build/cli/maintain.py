@@ -102,8 +102,8 @@ def rebase(names: tuple[str, ...], onto: str | None, action: str | None, as_json
     end, all at once: a patch that had to be changed by hand gets a second file where its file is
     for other kernel lines too.
     """
+    from sku_build import branch, series, tree
     from sku_build import rebase as station
-    from sku_build import series, tree
     from sku_build.errors import CheckError, UserError
 
     if action and names:
@@ -121,7 +121,8 @@ def rebase(names: tuple[str, ...], onto: str | None, action: str | None, as_json
     else:
         if onto is None:
             raise UserError("give --onto TREE", hint="`sku tree list` names the trees")
-        done = station.begin(tree.ensure(onto), names or series.names())
+        target = branch.unpatched(tree.ensure(onto))
+        done = station.begin(target, names or series.names())
     if done.done or action == "status":
         _print_rebase(done, as_json=as_json)
         return

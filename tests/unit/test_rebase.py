@@ -283,3 +283,12 @@ def test_a_tree_that_needs_nothing_is_told(desk: Desk) -> None:
     assert "newer needs no patch of these series" in shown.stdout
     assert contents(patchset(desk)) == before
     assert rebase_state.under_way() == []
+
+
+def test_a_series_that_contradicts_the_tree_begins_no_rebase(desk: Desk) -> None:
+    toml = patchset(desk) / "series.toml"
+    upstream = '[[upstream]]\nkernels = ["6.12.."]\n[[probe]]\npath = "mm/x.c"\nregex = "nowhere"\n'
+    toml.write_text(f"{toml.read_text()}\n{upstream}")
+    with pytest.raises(CheckError, match="its probe finds no trace"):
+        rebase.begin(newer(), ["demo"])
+    assert rebase_state.under_way() == []

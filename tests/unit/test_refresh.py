@@ -235,3 +235,8 @@ def test_the_command_tells_what_it_did(desk: Desk) -> None:
     assert (changed["file"], changed["what"]) == (THIRD, "rewritten")
     done = CliRunner().invoke(cli, argv, catch_exceptions=False)
     assert "1 of 3 patches changed, 2 are as they were" in done.stdout
+
+
+def test_without_a_branch_the_files_are_held_against_the_bare_tree(desk: Desk) -> None:
+    """The checkout is on the branch that has the series already; its base is what counts."""
+    assert refresh.refresh(desk.tree(), ["demo"]).changed == []
