@@ -11,6 +11,7 @@
 #include "copied.h"
 #include "counter.h"
 #include "json.h"
+#include "kept.h"
 #include "state.h"
 
 static int by_counter(const void *one, const void *other)
@@ -58,6 +59,7 @@ int report_write(const struct report *report, int session, struct problem *probl
 		json_number(&json, "jump_bytes", copied.total);
 		json_number(&json, "jump_copied_bytes", copied.bytes);
 	}
+	kept_report(&json);
 	json_list(&json, "stamps");
 	for (size_t i = 0; i < count; i++) {
 		json_item(&json);

@@ -14,6 +14,7 @@
 #include "cleanup.h"
 #include "file.h"
 #include "json.h"
+#include "kept.h"
 #include "measure.h"
 #include "pin.h"
 #include "problem.h"
@@ -26,6 +27,7 @@
 #define UNDO_PATIENCE_MS 60000
 #define MEASURE_MIB 64
 #define MEASURE_MIB_MAX 4096
+#define CMDLINE_MAX 4096
 
 static const char usage[] =
 	"usage: skuctl COMMAND [OPTION…]\n"
@@ -40,6 +42,7 @@ static const char usage[] =
 	"    --pause-before PHASE     wait there until /run/sku/continue exists\n"
 	"    --verify            keep checksums of the memory (takes time with its size)\n"
 	"    --no-pid-reserve    go on where the kernel cannot keep pid numbers free\n"
+	"    --no-kept-initramfs have the next kernel unpack its initramfs itself\n"
 	"    --name NAME         of the memory session (sku)\n"
 	"    --freezer NAME      what freezes the application: criu, or command:\n"
 	"    --freeze-command TEXT   stops it, and leaves files in $SKU_IMAGES\n"
@@ -71,6 +74,7 @@ enum choice {
 	OPTION_PAUSE_BEFORE,
 	OPTION_VERIFY,
 	OPTION_NO_PID_RESERVE,
+	OPTION_NO_KEPT_INITRAMFS,
 	OPTION_FREEZER,
 	OPTION_FREEZE_COMMAND,
 	OPTION_RESTORE_COMMAND,
@@ -91,6 +95,7 @@ static const struct option options[] = {
 	{ "pause-before", required_argument, NULL, OPTION_PAUSE_BEFORE },
 	{ "verify", no_argument, NULL, OPTION_VERIFY },
 	{ "no-pid-reserve", no_argument, NULL, OPTION_NO_PID_RESERVE },
+	{ "no-kept-initramfs", no_argument, NULL, OPTION_NO_KEPT_INITRAMFS },
 	{ "freezer", required_argument, NULL, OPTION_FREEZER },
 	{ "freeze-command", required_argument, NULL, OPTION_FREEZE_COMMAND },
 	{ "restore-command", required_argument, NULL, OPTION_RESTORE_COMMAND },
@@ -105,6 +110,7 @@ struct given {
 	struct update_options update;
 	const char *output;
 	unsigned int mib;
+	bool no_kept_initramfs;
 };
 
 static int wrong(const char *what, const char *value, const char *hint)
@@ -190,6 +196,9 @@ static int take_option(int option, const char *value, struct given *given)
 	case OPTION_NO_PID_RESERVE:
 		given->update.no_pid_reserve = true;
 		return 0;
+	case OPTION_NO_KEPT_INITRAMFS:
+		given->no_kept_initramfs = true;
+		return 0;
 	case OPTION_FREEZER:
 		given->update.freezer = freezer_find(value);
 		return given->update.freezer ? 0 : wrong("--freezer", value, "there are criu and command");
@@ -215,6 +224,19 @@ static int take_option(int option, const char *value, struct given *given)
 	default:
 		return -EINVAL; /* getopt_long() has said why */
 	}
+}
+
+/* What only makes sense when all options are known. */
+static int finish(struct given *given)
+{
+	static char cmdline[CMDLINE_MAX];
+
+	if (!given->no_kept_initramfs || !given->update.cmdline)
+		return 0;
+	if (kept_off(given->update.cmdline, cmdline, sizeof(cmdline)) < 0)
+		return wrong("--cmdline", given->update.cmdline, "it is too long");
+	given->update.cmdline = cmdline;
+	return 0;
 }
 
 static enum status needs(const char *command, const char *option)
@@ -420,6 +442,8 @@ int main(int argc, char **argv)
 		while ((option = getopt_long(argc - 1, argv + 1, "", options, NULL)) != -1)
 			if (take_option(option, optarg, &given) < 0)
 				return STATUS_USER;
+		if (finish(&given) < 0)
+			return STATUS_USER;
 		if (optind < argc - 1) {
 			wrong("the word", argv[1 + optind], "skuctl help lists the options");
 			return STATUS_USER;

@@ -21,6 +21,7 @@
 #include "haste.h"
 #include "images.h"
 #include "json.h"
+#include "kept.h"
 #include "kexec.h"
 #include "net.h"
 #include "pin.h"
@@ -242,17 +243,24 @@ static int jump(struct update *update)
 	return kexec_jump(&update->problem);
 }
 
+/* Load the next kernel, and say what is kept for it. */
+static int load_files(const struct update_options *options, struct problem *problem)
+{
+	int r = kexec_load_files(options->image, options->initrd, options->cmdline, problem);
+
+	if (r == 0)
+		kept_say_next();
+	return r;
+}
+
 static int load(struct update *update)
 {
-	const struct update_options *options = update->options;
-
 	update->state->loaded = true;
 	/* Written back now, so that there is little to write when nobody gets an answer. */
 	sync();
-	if (!options->image) /* by `skuctl load` */
+	if (!update->options->image) /* by `skuctl load` */
 		return 0;
-	return kexec_load_files(options->image, options->initrd, options->cmdline,
-				&update->problem);
+	return load_files(update->options, &update->problem);
 }
 
 /* What can be found out while the application still serves. */
@@ -453,8 +461,7 @@ enum status update_load(const struct update_options *options)
 		status = STATUS_CHECK;
 	} else {
 		state->loaded = true;
-		if (kexec_load_files(options->image, options->initrd, options->cmdline,
-				     &problem) < 0) {
+		if (load_files(options, &problem) < 0) {
 			problem_print(&problem);
 			status = undo(state, -1) ? STATUS_STUCK : STATUS_CHECK;
 		} else if (!options->json) {

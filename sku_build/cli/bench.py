@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from sku_build import console, history
-from sku_build.bench import Report, boot, comparison, deferred, tool, update
+from sku_build.bench import Report, boot, comparison, deferred, initramfs, tool, update
 from sku_build.cli import options
 
 _VARIANT_COLUMNS = (
@@ -81,6 +81,38 @@ def tool_command(
 def deferred_command(tree_name: str, memory: int, smp: int, rounds: int, as_json: bool) -> None:
     """Compare the memory map's initialisation, serial and parallel, in guests of MEMORY MiB."""
     report = deferred.measure(tree_name=tree_name, memory_mib=memory, smp=smp, rounds=rounds)
+    _show(report, as_json=as_json)
+
+
+@bench.command("initramfs")
+@click.option("--tree", "tree_name", default="6.1", show_default=True, help="The tree.")
+@click.option(
+    "--mib",
+    type=click.IntRange(min=1, max=1024),
+    default=64,
+    show_default=True,
+    help="Files that are added to the initramfs; the guest gets five times as much and 1 GiB.",
+)
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
+@options.TIMEOUT_FACTOR
+@_OUTPUT
+@options.JSON
+def initramfs_command(
+    tree_name: str,
+    mib: int,
+    rounds: int,
+    timeout_factor: float,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare a root made of kept files with unpacked archives, plain and compressed."""
+    report = initramfs.measure(
+        tree_name=tree_name,
+        mib=mib,
+        rounds=rounds,
+        timeout_factor=timeout_factor,
+        output=output,
+    )
     _show(report, as_json=as_json)
 
 

@@ -29,6 +29,7 @@ _LEFTOVERS = {
     "a table of packet filters": "nft list tables",
     "haste": "grep -v '^0$' /sys/kernel/rcu_expedited",
     "a loaded kernel": "grep -v '^0$' /sys/kernel/kexec_loaded",
+    "an initramfs kept": "grep -v '^none$' /sys/kernel/kept_initramfs/next 2>/dev/null",
     "a stopped thread": "grep -l '^State:.[tT]' /proc/{pid}/task/*/status",
     "a process of the update": "pgrep -a -x 'criu|skuctl'",
     "a wish for pids": "cat /proc/sys/kernel/pid_reserve_next 2>/dev/null | grep .",

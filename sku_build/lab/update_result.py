@@ -44,6 +44,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     ``pages`` base pages were kept in place, ``huge`` of them in huge mappings; CRIU's images took
     ``image_bytes``, ``pages_bytes`` of them copied memory. Of the next kernel's ``jump_bytes`` the
     jump copied ``jump_copied_bytes``; a kernel without the series ``quick_kexec`` does not say.
+    ``initramfs`` is ``kept``, or why the next kernel unpacked its archive; empty for a kernel that
+    can only do that.
     """
 
     counter_hz: int
@@ -54,6 +56,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     pages_bytes: int
     jump_bytes: int | None = None
     jump_copied_bytes: int | None = None
+    initramfs: str = ""
 
 
 class WayResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,10 @@ from sku_build.board import Board
 from sku_build.lab import qemu
 from sku_build.tree import Tree
 
+_HANDOVER = (
+    *("deferred_init", "handover", "pid_reserve", "pin_mem", "quick_kexec"),
+    "kept_initramfs",
+)
 _FOR_TESTS = (
     "CONFIG_DEBUG_FS=y",
     "CONFIG_KEXEC_HANDOVER_DEBUGFS=y",
@@ -24,6 +28,7 @@ _FOR_TESTS = (
     "CONFIG_KEXEC_HANDOVER_KUNIT_TEST=y",
     "CONFIG_PID_RESERVE_KUNIT_TEST=y",
     "CONFIG_KEXEC_IN_PLACE_KUNIT_TEST=y",
+    "CONFIG_INITRAMFS_KEPT_KUNIT_TEST=y",
 )
 _HANG = 'void _start(void) { for (;;) __asm__ volatile("wfe"); }\n'
 
@@ -49,8 +54,7 @@ def next_bundle(linux_6_1: Tree, qemu_virt: Board) -> Path:
 @pytest.fixture(scope="session")
 def handover_bundle(linux_6_1: Tree, qemu_virt: Board) -> Path:
     """A bundle of 6.1 with the series, their test driver and their unit tests."""
-    names = ["deferred_init", "handover", "pid_reserve", "pin_mem", "quick_kexec"]
-    series = patch_series.resolve(names)
+    series = patch_series.resolve(_HANDOVER)
     output = layout.cache_dir("test-bundles") / "handover"
     image.build(linux_6_1, qemu_virt, series=series, output=output, extra=_FOR_TESTS)
     return output

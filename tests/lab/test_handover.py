@@ -190,7 +190,7 @@ def test_the_kernels_own_unit_tests_of_the_handover_pass(start: Start) -> None:
     assert results
     assert [line for line in results if not line.startswith("ok ") or "SKIP" in line] == []
     suites = re.findall(r"^ok \d+ (\w+)$", "\n".join(results), re.MULTILINE)
-    assert {"pid_reserve", "kexec_handover", "kexec_in_place"} <= set(suites)
+    assert {"pid_reserve", "kexec_handover", "kexec_in_place", "kept_initramfs"} <= set(suites)
 
 
 def test_the_next_kernel_gives_reserved_pids_to_nobody(start: Start, qemu_virt: Board) -> None:

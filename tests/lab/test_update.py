@@ -69,6 +69,7 @@ def test_huge_pages_stay_huge(first_bundle: Path, next_bundle: Path, qemu_virt: 
     (ours,) = result.ways
     assert ours.broken == []
     assert ours.report is not None
+    assert ours.report.initramfs == "kept"
     assert ours.report.huge << 2 > 0.8 * ours.huge_kib > 0
 
 
@@ -151,6 +152,7 @@ def test_a_kernel_that_was_loaded_beforehand_goes_with_the_update_that_is_undone
         loaded = service.machine.run(f"skuctl load {service.next_kernel}")
         assert "the jump copies nothing" in loaded.output
         assert service.machine.get("/sys/kernel/kexec_loaded").strip() == "1"
+        assert service.machine.get("/sys/kernel/kept_initramfs/next").startswith("kept: ")
     command = f"skuctl update --pid {service.pid} --phase-timeout seal=1 --pause-before seal"
     done = drilled(service, before, command)
     assert (done.status, done.wrong) == (ExitCode.TIMED_OUT, []), done.output

@@ -7,10 +7,10 @@ import msgspec
 import pytest
 
 from sku_build import metadata
-from sku_build.bench import Comparison, Report, scattered, update
+from sku_build.bench import Comparison, Report, initramfs, scattered, update
 from sku_build.bench.comparison import rows
 from sku_build.errors import CheckError, UserError
-from sku_build.lab import qemu
+from sku_build.lab import guest, qemu
 from sku_build.lab import update_result as outcome
 from sku_build.lab.update_result import Stamp
 from sku_build.tree import Tree
@@ -167,3 +167,29 @@ def test_a_blackout_comes_with_the_longest_wait_for_a_reply(
         [21_000.0, 21_000.0],
         None,
     )
+
+
+def _line(us: int, text: str) -> guest.Line:
+    return guest.Line(level=6, facility=0, us=us, text=text)
+
+
+def test_unpacking_ends_when_the_archive_is_freed() -> None:
+    lines = [
+        _line(1_000, "Unpacking initramfs..."),
+        _line(3_000, "kept_initramfs: 3 files, 5 pages, 9 us"),
+        _line(4_500, "Freeing initrd memory: 712K"),
+    ]
+    assert initramfs.unpacking_ms(lines) == 3.5
+    with pytest.raises(CheckError, match="does not say"):
+        initramfs.unpacking_ms(lines[:2])
+
+
+def test_the_files_of_a_bench_are_the_same_each_time(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        initramfs.fill(tmp_path / name, 3)
+    one, two = (
+        {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        for root in (tmp_path / "one", tmp_path / "two")
+    )
+    assert one == two
+    assert sum(map(len, one.values())) == 3 << 20

@@ -18,6 +18,7 @@
 #include "freezer.h"
 #include "image.h"
 #include "images.h"
+#include "kept.h"
 #include "net.h"
 #include "problem.h"
 #include "silence.h"
@@ -228,6 +229,16 @@ static int on_restore(const char *milliseconds)
 	return 0;
 }
 
+/* Into 24 bytes. */
+static int on_kept(const char *cmdline)
+{
+	char text[24] = "";
+	int r = kept_off(cmdline, text, sizeof(text));
+
+	printf("%d\n%s\n", r, r < 0 ? "" : text);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -238,7 +249,7 @@ int main(int argc, char **argv)
 		{ "net-load", on_net_load }, { "areas", on_areas }, { "tasks", on_tasks },
 		{ "ports", on_ports },	     { "child", on_child }, { "silence", on_silence },
 		{ "image", on_image },	     { "warm", on_warm },   { "read", on_read },
-		{ "restore", on_restore },
+		{ "restore", on_restore },   { "kept", on_kept },
 	};
 
 	for (size_t i = 0; argc == 3 && i < sizeof(parts) / sizeof(parts[0]); i++)

@@ -21,8 +21,8 @@ from sku_build import layout, run
 from sku_build import series as patch_series
 
 _PARTS = (
-    *("app", "areas", "buffer", "child", "file", "freezer_criu", "image", "images", "net"),
-    *("netlink", "pin", "problem", "silence", "state", "tasks", "tcp", "warm"),
+    *("app", "areas", "buffer", "child", "file", "freezer_criu", "image", "images", "json", "kept"),
+    *("net", "netlink", "pin", "problem", "silence", "state", "tasks", "tcp", "warm"),
 )
 _FLAGS = ("-std=gnu11", "-D_GNU_SOURCE", "-g", "-Wall", "-Wextra", "-Werror")
 _SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover")
@@ -319,6 +319,11 @@ def test_a_kernel_that_cannot_take_over_is_told(
     result, said = part("image", file)
     assert why in said
     assert (int(result) < 0) == bool(why)
+
+
+def test_the_word_against_kept_files_is_the_kernels_wherever_its_own_words_end(part: Part) -> None:
+    assert part("kept", "-- b") == ["0", "kept_initramfs=off -- b"]
+    assert part("kept", "a -- b") == [str(-errno.ENAMETOOLONG), ""]
 
 
 def test_the_interface_is_that_of_the_kernels_series() -> None:
