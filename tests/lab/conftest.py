@@ -17,8 +17,8 @@ from sku_build.lab import qemu
 from sku_build.tree import Tree
 
 _HANDOVER = (
-    *("deferred_init", "handover", "pid_reserve", "pin_mem", "quick_kexec"),
-    "kept_initramfs",
+    *("deferred_init", "handover", "pid_reserve", "pin_mem", "cpu_park"),
+    *("quick_kexec", "kept_initramfs"),
 )
 _FOR_TESTS = (
     "CONFIG_DEBUG_FS=y",
@@ -29,6 +29,10 @@ _FOR_TESTS = (
     "CONFIG_PID_RESERVE_KUNIT_TEST=y",
     "CONFIG_KEXEC_IN_PLACE_KUNIT_TEST=y",
     "CONFIG_INITRAMFS_KEPT_KUNIT_TEST=y",
+    "CONFIG_ARM64_CPU_PARK_KUNIT_TEST=y",
+    "CONFIG_ARM64_CPU_PARK_TEST=y",
+    # With VHE a kernel that is started in EL2 stays there, unless it is told not to.
+    "CONFIG_ARM64_VHE=y",
 )
 _HANG = 'void _start(void) { for (;;) __asm__ volatile("wfe"); }\n'
 
@@ -53,7 +57,7 @@ def next_bundle(linux_6_1: Tree, qemu_virt: Board) -> Path:
 
 @pytest.fixture(scope="session")
 def handover_bundle(linux_6_1: Tree, qemu_virt: Board) -> Path:
-    """A bundle of 6.1 with the series, their test driver and their unit tests."""
+    """A bundle of 6.1 with the series, their test drivers and their unit tests."""
     series = patch_series.resolve(_HANDOVER)
     output = layout.cache_dir("test-bundles") / "handover"
     image.build(linux_6_1, qemu_virt, series=series, output=output, extra=_FOR_TESTS)

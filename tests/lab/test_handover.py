@@ -64,7 +64,7 @@ def start(handover_bundle: Path, qemu_virt: Board, tmp_path: Path) -> Start:
 
 def _cmdline(board: Board, kho: str) -> str:
     words = [word for word in board.cmdline.split() if not word.startswith("kho=")]
-    return " ".join((*words, f"kho={kho}", "sku.lab=poweroff"))
+    return " ".join((*words, f"kho={kho}", "cpu_park=off", "sku.lab=poweroff"))
 
 
 def _update(machine: Machine, board: Board, *, kho: str = "on") -> guest.Init:
@@ -190,7 +190,9 @@ def test_the_kernels_own_unit_tests_of_the_handover_pass(start: Start) -> None:
     assert results
     assert [line for line in results if not line.startswith("ok ") or "SKIP" in line] == []
     suites = re.findall(r"^ok \d+ (\w+)$", "\n".join(results), re.MULTILINE)
-    assert {"pid_reserve", "kexec_handover", "kexec_in_place", "kept_initramfs"} <= set(suites)
+    assert {"pid_reserve", "kexec_handover", "kexec_in_place", "kept_initramfs", "cpu_park"} <= set(
+        suites
+    )
 
 
 def test_the_next_kernel_gives_reserved_pids_to_nobody(start: Start, qemu_virt: Board) -> None:
