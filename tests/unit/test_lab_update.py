@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -145,7 +146,8 @@ class _Redis:
                 return
             self.connections += 1
             self.open += 1
-            with connection, connection.makefile("rb") as stream:
+            # A client that leaves is not there for its replies.
+            with contextlib.suppress(OSError), connection, connection.makefile("rb") as stream:
                 while words := _words(stream):
                     if not self._answer(connection, words):
                         break
