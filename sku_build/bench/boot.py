@@ -43,6 +43,8 @@ SWITCHES: dict[str, str | None] = {
     "cpu_park": "cpu_park=off",
 }
 PARTS = ("jump", "instructions")
+# With a root file system to go to, as an update has, the initramfs is a ramfs; so it is here.
+_ROOT = "rootfstype=ramfs"
 _ICOUNT_SLOWNESS = 4  # one thread of the host for all of it, and every instruction counted
 _ICOUNT_ROUNDS = 2  # the same again is the same, but for what the devices do meanwhile
 
@@ -127,7 +129,7 @@ class Jumper:
     def _jump(self, kernel: Kernel) -> Sample:
         run, machine = self._run, self._machine
         found = self._bundles[kernel.build]
-        cmdline = f"{found.cmdline} {kernel.append}".rstrip()
+        cmdline = " ".join([found.cmdline, _ROOT, kernel.append]).rstrip()
         item = dataclasses.replace(found, cmdline=cmdline)
         # What is loaded is told by the kernel that loads it.
         asked = boot_samples.LOADED if self._running else {}
