@@ -382,7 +382,8 @@ class Machine:
             f"the phase {phase} did not end within {allowed:g} s; the console's last lines"
             + _indented(tail or ["(the console is empty)"]),
             where=self.serial_log,
-            hint="on a slow host, `--timeout-factor 3` gives three times as long",
+            hint="on a slow host, `--timeout-factor 3` gives three times as long; "
+            "`--append loglevel=7` has the kernel say more",
             data={"phase": phase, "limit_s": allowed, "console": tail},
         )
 

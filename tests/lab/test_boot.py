@@ -56,7 +56,7 @@ def test_a_guest_that_never_reports_is_ended_and_the_phase_is_named(
 ) -> None:
     monkeypatch.setitem(phases._LIMITS, Phase.FIRST_KERNEL, (20, 20))
     with pytest.raises(PhaseTimeout, match="the phase first-kernel did not end") as raised:
-        boot(hanging_bundle, board=qemu_virt)
+        boot(hanging_bundle, board=qemu_virt, options=Options(append="loglevel=7"))
     assert "as init process" in raised.value.message
     assert machines(os.getpid()) == []
 
