@@ -31,8 +31,6 @@ _FOR_TESTS = (
     "CONFIG_INITRAMFS_KEPT_KUNIT_TEST=y",
     "CONFIG_ARM64_CPU_PARK_KUNIT_TEST=y",
     "CONFIG_ARM64_CPU_PARK_TEST=y",
-    # With VHE a kernel that is started in EL2 stays there, unless it is told not to.
-    "CONFIG_ARM64_VHE=y",
 )
 _HANG = 'void _start(void) { for (;;) __asm__ volatile("wfe"); }\n'
 
