@@ -29,7 +29,7 @@ pytestmark = pytest.mark.lab
 _ROLLED_BACK = {ExitCode.ROLLED_BACK, ExitCode.TIMED_OUT}
 _KILLED = 128 + 9
 # From a phase on, which block finds no memory: pid numbers, the first of the images, one of many.
-_STARVED = (("detach", 1), ("seal", 1), ("seal", 200))
+_STARVED = (("detach", 1), ("seal", 1), ("seal", 20))
 _UNSCALED = 1 << 16  # the largest window without scaling
 
 
