@@ -212,7 +212,7 @@ def test_the_next_kernel_gives_reserved_pids_to_nobody(start: Start, qemu_virt: 
             assert machine.get(f"{_SYSCTL}/pid_reserved").strip() == wanted
             assert machine.get(f"{_SYSCTL}/pid_max").strip() == "4194304"
             assert machine.get(f"{_SYSCTL}/pid_reserve_next").strip() == ""
-        # The record of the numbers, that of what the jump has copied, that of how CPUs were stopped.
+        # The records of the numbers, of what the jump has copied, and of how CPUs were stopped.
         assert _numbers(_read(machine, "in/preserved"))["restored"] == 3
         assert _warnings(_log(machine), qemu_virt) == []
         assert _missing(machine, taken) == taken
