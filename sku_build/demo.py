@@ -9,8 +9,7 @@ from pathlib import Path
 import msgspec
 
 from sku_build import board as boards
-from sku_build import console, doctor, image, lab
-from sku_build import series as patch_series
+from sku_build import composition, console, doctor, image, lab
 from sku_build import tree as trees
 from sku_build.doctor import State
 from sku_build.errors import CheckError
@@ -45,7 +44,7 @@ def run(output: Path) -> Demo:
     board = boards.load(BOARD)
     with console.step(f"Tree {TREE}"):
         tree = trees.ensure(TREE)
-    series = patch_series.resolve(board.series)
+    series = composition.of_board(board, tree.kernel).series
     with console.step("The running kernel"):
         first = image.build(tree, board, series=series, output=output / "running")
     with console.step("The next kernel"):

@@ -35,6 +35,7 @@ from sku_build import metadata as records
 from sku_build import tree as trees
 from sku_build.board import Board
 from sku_build.builddir import BuildDirectory
+from sku_build.composition import LeftOut
 from sku_build.errors import CheckError, SkuError, UserError
 from sku_build.kbuild import Kbuild
 from sku_build.metadata import Metadata
@@ -98,6 +99,7 @@ def first_record(planned: Plan, output: Path | None) -> Metadata:
             commit=applied.commit,
         ),
         series=[records.SeriesRecord(item.name, str(item.version)) for item in planned.series],
+        left_out=list(planned.left_out),
         patches=applied.patches,
         localversion=planned.localversion,
         source_date_epoch=planned.epoch,
@@ -287,12 +289,14 @@ def build(
     ccache: bool = True,
     extra: Sequence[str] = (),
     fragments: Sequence[str] = (),
+    left_out: Sequence[LeftOut] = (),
 ) -> Metadata:
     """Build ``board``'s kernel of ``tree`` with ``series`` on it into the directory ``output``.
 
     An earlier bundle in ``output`` is replaced, at success only; anything else there is refused
-    (UserError). ``extra`` symbols and ``fragments`` come on top of the board's. ``jobs`` defaults
-    to the processors this process may use. The result's ``reused`` says that there was nothing to
+    (UserError). ``extra`` symbols and ``fragments`` come on top of the board's; ``left_out`` are
+    its series that this kernel goes without. ``jobs`` defaults to the processors this process may
+    use. The result's ``reused`` says that there was nothing to
     do. Raises CheckError when a patch, the configuration, the compiler or the Image is not as it
     must be; the metadata and the log of a failed build stay in the cache, at the place the error
     names.
@@ -308,6 +312,7 @@ def build(
         ccache=ccache,
         extra=extra,
         fragments=fragments,
+        left_out=left_out,
     )
     return carry_out(planned, output)
 

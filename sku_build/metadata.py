@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from sku_build import files
+from sku_build.composition import LeftOut
 from sku_build.errors import UserError
 from sku_build.kconfig.model import Waived
 from sku_build.outcome import PatchOutcome
@@ -108,6 +109,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     cmdline: str
     tree: TreeRecord
     series: list[SeriesRecord]
+    left_out: list[LeftOut] = []
     patches: list[PatchOutcome]
     localversion: str
     release: str | None = None

@@ -7,6 +7,7 @@ import enum
 
 import msgspec
 
+from sku_build.composition import LeftOut
 from sku_build.errors import CheckError
 
 
@@ -70,7 +71,8 @@ class PatchOutcome(msgspec.Struct, frozen=True):
 class Applied(msgspec.Struct, frozen=True):
     """The result of applying series to a tree: the tip's id, and every patch's outcome.
 
-    ``branch`` is None when the result was kept in the cache only. ``notes`` are warnings.
+    ``branch`` is None when the result was kept in the cache only. ``notes`` are warnings;
+    ``left_out`` are series of a board that are not for this kernel.
     """
 
     tree: str
@@ -79,6 +81,7 @@ class Applied(msgspec.Struct, frozen=True):
     branch: str | None
     patches: list[PatchOutcome]
     notes: list[str] = []
+    left_out: list[LeftOut] = []
 
 
 def describe(item: PatchOutcome) -> str:

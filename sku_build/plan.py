@@ -14,6 +14,7 @@ import sku_build
 from sku_build import apply, git, initramfs, metadata
 from sku_build import board as boards
 from sku_build.board import Board
+from sku_build.composition import LeftOut
 from sku_build.errors import UserError
 from sku_build.kconfig.resolve import wanted_of
 from sku_build.outcome import Applied
@@ -30,7 +31,7 @@ class Plan:
 
     ``epoch`` is the date of the base commit in seconds since 1970; ``extra`` are symbols set on
     top of the board's fragments (``CONFIG_X=y``). ``fragments`` are those that ``board`` has got
-    for this build alone.
+    for this build alone, ``left_out`` its series that are not for this kernel.
     """
 
     tree: Tree
@@ -43,6 +44,7 @@ class Plan:
     extra: tuple[str, ...]
     jobs: int
     fragments: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def slot(self) -> str:
@@ -85,6 +87,7 @@ def make(
     ccache: bool = True,
     extra: Sequence[str] = (),
     fragments: Sequence[str] = (),
+    left_out: Sequence[LeftOut] = (),
 ) -> Plan:
     """Return what is to be built; puts the series on the tree, in the cache, unless it is there.
 
@@ -108,6 +111,7 @@ def make(
         extra=tuple(extra),
         jobs=jobs or len(os.sched_getaffinity(0)),
         fragments=tuple(fragments),
+        left_out=tuple(left_out),
     )
 
 

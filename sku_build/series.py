@@ -79,6 +79,21 @@ class UpstreamEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return known or self.note or "part of the kernel"
 
 
+class UnavailableEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One ``[[unavailable]]``: kernels that the series is not for, and why.
+
+    A board goes without the series there; who asks for it by name gets the reason as an error.
+    """
+
+    kernels: list[str]
+    reason: str
+
+    def __post_init__(self) -> None:
+        _check_kernels(self.kernels)
+        if not self.reason.strip():
+            raise ValueError("reason: is empty; it is what people are told")
+
+
 class ProbeEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One ``[[probe]]``: the feature is in a tree when ``regex`` (multi-line) is in ``path``."""
 
@@ -109,6 +124,7 @@ class Series(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     docs: str | None = None
     patches: list[PatchEntry] = msgspec.field(name="patch", default_factory=list)
     upstream: list[UpstreamEntry] = []
+    unavailable: list[UnavailableEntry] = []
     probes: list[ProbeEntry] = msgspec.field(name="probe", default_factory=list)
 
     def __post_init__(self) -> None:
@@ -220,12 +236,21 @@ def select(series: Series, version: KernelVersion, *, nearest: bool = False) -> 
     )
 
 
+def unavailable(series: Series, version: KernelVersion) -> UnavailableEntry | None:
+    """Return why ``series`` is not for a kernel ``version``, None when it does not say so."""
+    return next(
+        (item for item in series.unavailable if in_ranges(version, ranges(item.kernels))), None
+    )
+
+
 def out_of_range(series: Series, version: KernelVersion) -> UserError:
     """Return the error that says a series has nothing for a kernel version, and what it has."""
     held = ", ".join(dict.fromkeys(text for item in series.patches for text in item.kernels))
     known = ", ".join(dict.fromkeys(text for item in series.upstream for text in item.kernels))
+    reason = unavailable(series, version)
     return UserError(
-        f"series {series.name} has no patch for kernel {version}",
+        f"series {series.name} has no patch for kernel {version}"
+        + (f": {reason.reason}" if reason else ""),
         where=series.directory / "series.toml",
         hint=f"it has patches for {held}"
         + (f", and the kernel has the feature in {known}" if known else "")

@@ -27,7 +27,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 def check(series: Series) -> list[Problem]:
     """Return everything wrong with a series that :func:`sku_build.series.load` lets pass."""
-    found = [*_entries(series), *_files(series), *_mails(series)]
+    found = [*_entries(series), *_files(series), *_unavailable(series), *_mails(series)]
     name = series.name
     plain = [Problem(name, f"{name}/{where}", message) for where, message in found]
     return plain + [
@@ -57,6 +57,21 @@ def _entries(series: Series) -> Iterator[tuple[str, str]]:
     roots = (series.directory, layout.data_root())
     if series.docs and not any((root / series.docs).is_file() for root in roots):
         yield "series.toml", f"key docs: there is no file {series.docs}"
+
+
+def _unavailable(series: Series) -> Iterator[tuple[str, str]]:
+    """Yield the kernels that a series says it is not for, and has something for."""
+    held = [("[[patch]]", text) for entry in series.patches for text in entry.kernels]
+    held += [("[[upstream]]", text) for item in series.upstream for text in item.kernels]
+    for number, entry in enumerate(series.unavailable):
+        for bounds in ranges(entry.kernels):
+            for table, text in dict.fromkeys(held):
+                if overlap(bounds, VersionRange.parse(text)):
+                    yield (
+                        "series.toml",
+                        f"key unavailable[{number}].kernels: {bounds} overlaps with {text} of a"
+                        f" {table}",
+                    )
 
 
 def _files(series: Series) -> Iterator[tuple[str, str]]:

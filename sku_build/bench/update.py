@@ -12,8 +12,7 @@ from typing import Any
 import msgspec
 
 from sku_build import board as boards
-from sku_build import console, image, lab, layout
-from sku_build import series as patch_series
+from sku_build import composition, console, image, lab, layout
 from sku_build import tree as trees
 from sku_build.bench import scattered
 from sku_build.bench.comparison import Comparison, Report
@@ -120,10 +119,12 @@ class Bench:
         self, name: str, series: Sequence[str], *, localversion: str = "", extra: Sequence[str] = ()
     ) -> Path:
         output = layout.cache_dir("bench") / f"update-{self.tree.name}" / name
+        chosen = composition.compose(series, self.tree.kernel)
         self._kernels[name] = image.build(
             self.tree,
             self.board,
-            series=patch_series.resolve(series),
+            series=chosen.series,
+            left_out=chosen.left_out,
             output=output,
             localversion=localversion,
             extra=extra,

@@ -54,13 +54,14 @@ class Cell(msgspec.Struct, frozen=True):
     """A series, or a board with its series, on a tree.
 
     ``state`` is `clean`, `moved` (offsets or merges), `upstream`, `not-for` or `fails`; ``counts``
-    is outcome → patches.
+    is outcome → patches. ``reason`` is why it is not for this tree, where the series says so.
     """
 
     series: str
     tree: str
     state: str
     counts: dict[str, int] = {}
+    reason: str | None = None
 
 
 class CheckReport(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
-from sku_build import apply, commit_mail
+from sku_build import apply, commit_mail, composition
 from sku_build import series as all_series
 from sku_build.board import Board
 from sku_build.check.findings import Cell, Finding, Level, line_of_entry, line_of_file, place
@@ -41,7 +41,8 @@ def try_series(tree: Tree, series: Series) -> Tried:
         wanted = all_series.resolve([series.name])
         jobs = apply.plan(tree, wanted, nearest=False)
     except UserError:  # no patch for this kernel, of it or of what it requires
-        return Tried(Cell(series.name, tree.name, "not-for"), series, tree, [], {}, [])
+        cell = Cell(series.name, tree.name, "not-for", reason=_reason(tree, series))
+        return Tried(cell, series, tree, [], {}, [])
     made: dict[str, Mail] = {}
     with apply.workshop(tree, jobs) as work:
         try:
@@ -73,6 +74,11 @@ def try_board(tree: Tree, board: Board, chosen: Sequence[str]) -> Tried | None:
     name = f"board {board.name}"
     cell = Cell(name, tree.name, _state(outcomes, outcomes), _counts(outcomes))
     return Tried(cell, jobs[0].series, tree, outcomes, {}, [])
+
+
+def _reason(tree: Tree, series: Series) -> str | None:
+    left = composition.compose([series.name], tree.kernel).left_out
+    return next((item.reason for item in left if item.series == series.name), None)
 
 
 def _is_for(tree: Tree, name: str) -> bool:

@@ -48,7 +48,7 @@ def junit(report: CheckReport) -> bytes:
             bad = [i for i in report.findings if i.tree == tree and i.series == cell.series]
             bad = [item for item in bad if item.check in ("applies", "needed", "build")]
             if cell.state == "not-for":
-                case.result = [Skipped("no patch for this kernel")]
+                case.result = [Skipped(cell.reason or "no patch for this kernel")]
             elif cell.state == "fails" or bad:
                 told = [_line(item) for item in bad] or [f"{cell.series} does not go on {tree}"]
                 case.result = [Failure("\n".join(told), type_="applies")]

@@ -17,8 +17,14 @@ from sku_build.check import checkpatch, matrix, rules
 from sku_build.check.findings import CHECKS, Cell, CheckReport, Finding, Level, place
 from sku_build.check.matrix import Tried
 from sku_build.errors import SkuError, UserError
+from sku_build.outcome import PatchOutcome
 from sku_build.series import Series
 from sku_build.tree import Tree
+
+_NOTHING = (
+    "with this board: it has neither a patch for this kernel nor an [[unavailable]] that says why,"
+    " so the board cannot be built on it"
+)
 
 
 def known_trees(names: Sequence[str]) -> list[Tree]:
@@ -106,10 +112,20 @@ def _boards(
     """Return the boards' cells, and what fails of a board's series only when put on together."""
     names = [item.name for item in chosen]
     failing = {(item.series.name, item.tree.name) for item in tried if item.cell.state == "fails"}
+    silent = {
+        (item.series.name, item.tree.name)
+        for item in tried
+        if item.cell.state == "not-for" and item.cell.reason is None
+    }
     cells, found = [], []
     for name in boards.names():
         board = boards.load(name)
         for tree in against:
+            found += [
+                _together(name, tree, member, _NOTHING)
+                for member in board.series
+                if (member, tree.name) in silent
+            ]
             if any((member, tree.name) in failing for member in board.series):
                 continue
             item = matrix.try_board(tree, board, names)
@@ -117,7 +133,7 @@ def _boards(
                 continue
             cells.append(item.cell)
             bad = [outcome for outcome in item.outcomes if outcome.outcome.failed]
-            found += [_together(name, tree, each.series, each.detail or "") for each in bad]
+            found += [_together(name, tree, each.series, _clash(each)) for each in bad]
     return cells, found
 
 
@@ -125,8 +141,12 @@ def _together(board: str, tree: Tree, series: str, detail: str) -> Finding:
     path = layout.data_root() / "boards" / board / "board.toml"
     lines = path.read_text(encoding="utf-8").splitlines()
     line = next((n for n, text in enumerate(lines, 1) if f'"{series}"' in text), 1)
-    message = f"{series} does not go on {tree.name} after the board's other series: {detail}"
+    message = f"{series} does not go on {tree.name} {detail}"
     return Finding("together", Level.ERROR, series, place(path), message, line, tree.name)
+
+
+def _clash(outcome: PatchOutcome) -> str:
+    return f"after the board's other series: {outcome.detail or outcome.outcome}"
 
 
 def _fix(report: CheckReport, chosen: Sequence[Series], against: Sequence[Tree]) -> list[str]:

@@ -56,10 +56,13 @@ def build(
     a cpio archive), modules and device trees if the board has any, and metadata.json.
     """
     board = boards.load(board_name)
+    tree = trees.ensure(tree_name)
+    chosen = options.chosen_series(board, series_names, tree.kernel, no_series=no_series)
     planned = plan.make(
-        trees.ensure(tree_name),
+        tree,
         board,
-        series=options.chosen_series(board, series_names, no_series=no_series),
+        series=chosen.series,
+        left_out=chosen.left_out,
         llvm=llvm,
         localversion=localversion,
         jobs=jobs,

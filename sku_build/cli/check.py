@@ -100,6 +100,9 @@ def _show(report: CheckReport) -> None:
         name if name == version else f"{name} ({version})" for name, version in report.trees.items()
     ]
     console.table("Series on trees", ["series", *columns], rows)
+    for cell in report.cells:
+        if cell.reason:
+            console.say(f"{cell.series} is not for {cell.tree}: {cell.reason}")
     found = [
         [str(item.level), item.check, f"{item.file}:{item.line or 1}", item.message]
         for item in report.findings

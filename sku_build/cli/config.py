@@ -58,9 +58,10 @@ def config(
     if output is not None and not output.absolute().parent.is_dir():
         raise UserError("the directory of --output does not exist", where=output.parent)
     board = boards.with_fragments(boards.load(board_name), fragments)
-    series = options.chosen_series(board, series_names, no_series=no_series)
     toolchain = choose(board.arch, llvm=llvm)
     tree = trees.ensure(tree_name)
+    chosen = options.chosen_series(board, series_names, tree.kernel, no_series=no_series)
+    series = chosen.series
     applied = apply.apply_series(tree, series, branch=None)
     of = f"Linux {tree.version} for {board.name}"
     build = layout.cache_dir("config") / f"{tree.name}-{board.name}-{toolchain.name}"
@@ -82,7 +83,7 @@ def config(
         _copy(build / ".config", output)
     if as_json:
         about = {"tree": tree.name, "version": tree.version, "board": board.name, "output": output}
-        console.emit_json({**about, **msgspec.structs.asdict(report)})
+        console.emit_json({**about, "left_out": chosen.left_out, **msgspec.structs.asdict(report)})
     else:
         _show(report, f"{board.name}, Linux {tree.version}", output)
 

@@ -11,7 +11,8 @@ from sku_build.errors import UserError
 
 if TYPE_CHECKING:
     from sku_build.board import Board
-    from sku_build.series import Series
+    from sku_build.composition import Composition
+    from sku_build.version import KernelVersion
 
 
 def complete_series(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -97,17 +98,26 @@ LLVM = click.option("--llvm", is_flag=True, help="Use clang and lld (LLVM=1).")
 
 
 def chosen_series(
-    board: Board | None, names: tuple[str, ...], *, no_series: bool = False
-) -> list[Series]:
+    board: Board | None,
+    names: tuple[str, ...],
+    version: KernelVersion,
+    *,
+    no_series: bool = False,
+    nearest: bool = False,
+) -> Composition:
     """Return the series that --series, --no-series and the board ask for, requirements included.
 
-    Raises UserError when they contradict each other or one is not known.
+    Of a board's only those that are for the kernel ``version``; what is left out is said. Raises
+    UserError when the options contradict each other or a series is not known.
     """
-    from sku_build import series
+    from sku_build import composition, console, series
 
     if no_series and names:
         raise UserError("--series and --no-series contradict each other")
     listed = [name for item in names for name in item.split(",") if name]
-    if not listed and not no_series and board is not None:
-        listed = board.series
-    return series.resolve(listed)
+    if listed or no_series or board is None:
+        return composition.Composition(tuple(series.resolve(listed)))
+    chosen = composition.of_board(board, version, nearest=nearest)
+    for text in chosen.describe(board, version):
+        console.warn(text)
+    return chosen

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from sku_build import console
 from sku_build.cli import maintain, options
@@ -13,7 +14,6 @@ from sku_build.errors import CheckError, UserError
 
 if TYPE_CHECKING:
     from sku_build.outcome import Applied, PatchOutcome
-    from sku_build.series import Series
 
 
 @click.group()
@@ -98,6 +98,9 @@ def show(name: str, as_json: bool) -> None:
     if item.upstream:
         upstream = [[", ".join(e.kernels), e.describe(), e.note or ""] for e in item.upstream]
         console.table("In the kernel itself", ["kernels", "commit", "note"], upstream)
+    if item.unavailable:
+        missing = [[", ".join(entry.kernels), entry.reason] for entry in item.unavailable]
+        console.table("Not for", ["kernels", "why"], missing)
     if item.probes:
         probes = [[", ".join(entry.kernels), entry.path, entry.regex] for entry in item.probes]
         console.table("How a tree shows it", ["kernels", "file", "regex"], probes)
@@ -173,11 +176,16 @@ def apply(
     Without --branch the result is only kept in the cache, where `sku build` finds it.
     """
     from sku_build import apply as station
+    from sku_build import board as boards
     from sku_build import tree
 
-    wanted = _wanted(board_name, series_names)
+    if bool(board_name) == bool(series_names):
+        raise UserError("give either --board or --series", hint="`sku series list` names them all")
+    board = boards.load(board_name) if board_name else None
     found = tree.ensure(tree_name)
-    applied = station.apply_series(found, wanted, branch=branch, nearest=nearest)
+    chosen = options.chosen_series(board, series_names, found.kernel, nearest=nearest)
+    applied = station.apply_series(found, chosen.series, branch=branch, nearest=nearest)
+    applied = msgspec.structs.replace(applied, left_out=list(chosen.left_out))
     for text in applied.notes:
         console.warn(text)
     if as_json:
@@ -186,14 +194,6 @@ def apply(
     _print_outcomes(f"{applied.tree} {found.version}", applied.patches)
     kept = f"branch {applied.branch}" if applied.branch else "kept in the cache"
     console.say(f"{applied.commit} ({kept})")
-
-
-def _wanted(board_name: str | None, names: tuple[str, ...]) -> list[Series]:
-    from sku_build import board
-
-    if bool(board_name) == bool(names):
-        raise UserError("give either --board or --series", hint="`sku series list` names them all")
-    return options.chosen_series(board.load(board_name) if board_name else None, names)
 
 
 def _print_outcomes(title: str, patches: list[PatchOutcome]) -> None:

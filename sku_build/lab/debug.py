@@ -18,8 +18,7 @@ from typing import Literal
 
 import msgspec
 
-from sku_build import git, image, layout, metadata, run, toolchain
-from sku_build import series as patch_series
+from sku_build import composition, git, image, layout, metadata, run, toolchain
 from sku_build import tree as trees
 from sku_build.board import Board
 from sku_build.errors import CheckError, UserError
@@ -93,8 +92,16 @@ def build(tree_name: str, board: Board) -> Path:
     """Build the board's kernel with the fragment ``debug``, into the cache; return the bundle."""
     tree = trees.ensure(tree_name)
     output = layout.cache_dir("debug") / f"{board.name}-{tree.name}"
-    series = patch_series.resolve(board.series)
-    image.build(tree, board, series=series, output=output, fragments=[FRAGMENT], extra=_TESTED)
+    chosen = composition.of_board(board, tree.kernel)
+    image.build(
+        tree,
+        board,
+        series=chosen.series,
+        left_out=chosen.left_out,
+        output=output,
+        fragments=[FRAGMENT],
+        extra=_TESTED,
+    )
     return output
 
 

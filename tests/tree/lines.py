@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sku_build import series
-from sku_build.errors import UserError
+from sku_build import composition
 from sku_build.series import Series
 from sku_build.tree import Tree
 
@@ -15,12 +14,4 @@ LINES = ("5.10", "6.1", "6.12", "7.3")
 
 def those_for(tree: Tree, names: Sequence[str]) -> list[Series]:
     """Return the series ``names`` and what they require, without those not for this ``tree``."""
-    return [item for item in series.resolve(names) if _is_for(item, tree)]
-
-
-def _is_for(item: Series, tree: Tree) -> bool:
-    try:
-        series.select(item, tree.kernel)
-    except UserError:
-        return False
-    return True
+    return list(composition.compose(names, tree.kernel).series)

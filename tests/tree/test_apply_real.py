@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sku_build import apply, git, series, tree
+from sku_build import apply, board, composition, git, series, tree
 from sku_build.errors import UserError
 from sku_build.outcome import Outcome, PatchOutcome
 from sku_build.tree import Tree
@@ -162,6 +162,18 @@ def test_every_series_goes_on_every_line_it_is_for(name: str, line: str) -> None
     applied = apply.apply_series(on, wanted, branch=None)
     assert len(applied.patches) == sum(len(item.patches) for item in wanted)
     assert not [item for item in applied.patches if item.outcome.failed]
+
+
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("name", board.names())
+def test_every_board_goes_on_every_line_and_says_what_it_goes_without(name: str, line: str) -> None:
+    on = tree.ensure(line)
+    chosen = composition.of_board(board.load(name), on.kernel)
+    applied = apply.apply_series(on, chosen.series, branch=None)
+    assert not [item for item in applied.patches if item.outcome.failed]
+    wanted = {item.name for item in series.resolve(board.load(name).series)}
+    assert {item.name for item in chosen.series} == wanted - {i.series for i in chosen.left_out}
+    assert all(item.reason for item in chosen.left_out)
 
 
 def test_no_series_is_for_no_line() -> None:

@@ -127,7 +127,6 @@ def test_the_report_of_an_update_names_the_kernels_and_their_sizes(
     monkeypatch.setattr(update.image, "build", build)
     tree = Tree("6.1", "tarball", "6.1.9", "", "an origin", tmp_path)
     board = msgspec.structs.replace(lab_fakes.BOARD, series=[])
-    monkeypatch.setattr(update.patch_series, "resolve", lambda names: [])
     bench = update.Bench(
         tree, board, update.Sizes(64, 128, 32), rounds=3, timeout_factor=1, output=None
     )

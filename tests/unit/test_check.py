@@ -180,6 +180,20 @@ def test_a_boards_series_are_tried_together(desk: Desk) -> None:
     ]
 
 
+def test_a_board_needs_a_patch_or_a_reason_on_every_tree(desk: Desk, small_tree: SmallTree) -> None:
+    with_board(desk)
+    path = desk.data / "boards" / "tiny" / "board.toml"
+    path.write_text(path.read_text().replace('"demo", "rival"', '"demo"'))
+    other(small_tree, "older", "5.10.9")
+    assert found(run_check()) == [("together", "error", "board.toml", 4)]
+    toml = desk.data / "patchsets" / "demo" / "series.toml"
+    reason = '\n[[unavailable]]\nkernels = ["..6.1"]\nreason = "too old"\n'
+    toml.write_text(toml.read_text() + reason)
+    report = run_check()
+    assert found(report) == []
+    assert [item.reason for item in report.cells if item.tree == "older"] == ["too old"]
+
+
 def test_a_symbol_that_no_fragment_decides_is_told(desk: Desk) -> None:
     with_board(desk)
     desk.git("checkout", "--quiet", "main")

@@ -36,7 +36,7 @@ class Planned:
 
 
 @pytest.fixture
-def called(monkeypatch: pytest.MonkeyPatch) -> Called:
+def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Called:
     called = Called()
 
     def make(tree: object, board: object, **options: Any) -> Planned:
@@ -50,7 +50,9 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Called:
 
     monkeypatch.setattr(plan, "make", make)
     monkeypatch.setattr(image, "carry_out", carry_out)
-    monkeypatch.setattr(trees, "ensure", lambda name: name)
+    monkeypatch.setattr(
+        trees, "ensure", lambda name: trees.Tree(name, "source", f"{name}.9", "", "", tmp_path)
+    )
     return called
 
 
@@ -67,9 +69,19 @@ def test_the_boards_series_are_the_default(called: Called) -> None:
     assert "deferred_init" in [item.name for item in called.plan["series"]]
 
 
+def test_what_the_board_goes_without_reaches_the_plan_and_is_said(called: Called) -> None:
+    result = CliRunner().invoke(
+        build, ["--tree", "5.10", "--board", "qemu-virt"], catch_exceptions=False
+    )
+    assert "handover" not in [item.name for item in called.plan["series"]]
+    left = {item.series: item.reason for item in called.plan["left_out"]}
+    assert "needs handover" in left["pin_mem"]
+    assert f"goes without pin_mem: {left['pin_mem']}" in result.stderr
+
+
 def test_no_series_builds_the_tree_as_it_is(called: Called) -> None:
     invoke("--no-series")
-    assert called.plan["series"] == []
+    assert called.plan["series"] == ()
 
 
 def test_series_and_no_series_contradict_each_other(called: Called) -> None:

@@ -36,6 +36,7 @@ def add(data: Path, name: str, text: str = "", *files: str) -> Path:
     return path
 
 
+UNAVAILABLE = '[[unavailable]]\nkernels = ["{}"]\nreason = "{}"\n'
 PATCH = '[[patch]]\nfile = "{}"\nkernels = [{}]\n'
 
 
@@ -71,6 +72,8 @@ def test_a_whole_series_is_loaded(data: Path) -> None:
         ('[[patch]]\nfile = "x"\nkernels = [".."]\n', r"patch\[0\]\.file: there is no file x"),
         ('[[probe]]\npath = "x"\nregex = "("\n', r"probe.*regex: not a regular expression"),
         ('[[upstream]]\nkernels = [".."]\ncommit = "abc"\n', r"upstream.*commit: .*40 hex"),
+        ('[[unavailable]]\nkernels = [".."]\nreason = " "\n', r"unavailable.*reason: is empty"),
+        ('[[unavailable]]\nkernels = ["6"]\nreason = "x"\n', r"unavailable.*kernels: .*not a"),
     ],
 )
 def test_a_mistake_names_the_key(data: Path, text: str, key: str) -> None:
@@ -169,6 +172,11 @@ def test_a_sound_series_passes_the_check(data: Path) -> None:
         ('config = "none"\n', [], "key config: there is no template configs/none.config.j2"),
         ('docs = "none.md"\n', [], "key docs: there is no file none.md"),
         ("", ["0001-a.patch"], "is in no [[patch]]"),
+        (
+            PATCH.format("0001-a.patch", '"..6.2"') + UNAVAILABLE.format("6.1..6.3", "why"),
+            ["0001-a.patch"],
+            "unavailable[0].kernels: 6.1..6.3 overlaps with ..6.2 of a [[patch]]",
+        ),
         (PATCH.format("a.patch", '".."'), ["a.patch"], "does not begin with a number"),
         (
             PATCH.format("0001-a.patch", '"..6.2"') + PATCH.format("0001-b.patch", '"6.1.."'),
