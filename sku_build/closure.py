@@ -20,6 +20,8 @@ _OPTIONS = (
     *("-q", "-y", "-o", "APT::Install-Recommends=false"),
     # The private root belongs to the user; apt's own unprivileged user could not write to it.
     *("-o", "APT::Sandbox::User=root"),
+    # The digest to print: without a word apt takes MD5, which not every archive gives.
+    *("-o", "Acquire::ForceHash=SHA256"),
 )
 
 
@@ -61,8 +63,15 @@ def digest(data: bytes) -> str:
 
 
 def parse_uris(text: str) -> tuple[Package, ...]:
-    """Read what ``apt-get --print-uris install`` prints, other lines left aside."""
-    found = [match for match in map(_URI.match, text.splitlines()) if match]
+    """Read what ``apt-get --print-uris install`` prints, other lines left aside.
+
+    Raises InfraError for a line with an address that is not understood: the package would be missing.
+    """
+    lines = [line.rstrip() for line in text.splitlines() if line.startswith("'")]
+    found = [match for match in map(_URI.match, lines) if match]
+    if len(found) != len(lines):
+        strange = next(line for line in lines if not _URI.match(line))
+        raise InfraError(f"cannot understand what apt says of a package: {strange}")
     return tuple(
         sorted(
             Package(*_parts(match["file"]), match["file"], int(match["size"]), match["digest"])

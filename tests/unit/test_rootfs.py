@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from sku_build import closure, run
 from sku_build.cli import lab as cli
 from sku_build.closure import Closure
-from sku_build.errors import CheckError, UserError
+from sku_build.errors import CheckError, InfraError, UserError
 from sku_build.lab import rootfs
 
 URIS = """\
@@ -63,6 +63,12 @@ def test_reads_every_package_apt_names_with_its_epoch() -> None:
         ("zlib1g", "1:1.3+really1", 84000),
     ]
     assert found.size == 594324
+
+
+def test_a_package_that_apt_names_in_another_way_is_not_left_out() -> None:
+    strange = "'http://mirror.invalid/pool/z/zstd_1_arm64.deb' zstd_1_arm64.deb 266336 \n"
+    with pytest.raises(InfraError, match="zstd_1_arm64"):
+        of(URIS + strange)
 
 
 def test_key_follows_the_packages_and_not_the_mirror() -> None:
