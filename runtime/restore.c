@@ -18,7 +18,7 @@
 #include "report.h"
 #include "silence.h"
 #include "state.h"
-#include "tcp.h"
+#include "wake.h"
 #include "warm.h"
 
 #define DEVICE_TREE "/sys/firmware/fdt"
@@ -104,7 +104,8 @@ static int take_records(struct restore *restore)
 static int bring_network_up(struct restore *restore)
 {
 	_cleanup_buffer_ struct buffer state = { 0 };
-	int r = silence_on(restore->app.ports, restore->app.port_count, &restore->problem);
+	int r = silence_on(restore->app.ports, restore->app.port_count, SILENCE_ALL,
+			   &restore->problem);
 
 	if (r == 0)
 		r = pin_get(restore->session, NET_RECORD, &state, &restore->problem);
@@ -169,16 +170,18 @@ static int attach(struct restore *restore)
 static void thaw(struct restore *restore)
 {
 	const struct tasks *tasks = &restore->app.tasks;
+	struct waking waking = WAKING_NONE;
 	struct problem problem;
 
 	if (silence_off(&problem) < 0)
 		problem_print(&problem);
 	if (restore->freezer->keeps_memory) {
-		if (tcp_wake(tasks->pids, tasks->count, &problem) < 0)
+		if (wake(&waking, tasks->pids, tasks->count, &problem) < 0)
 			problem_print(&problem);
 		tasks_continue(tasks);
 	}
 	stamp(restore, "thaw-end", 0);
+	wake_missing(&waking);
 	if (access(PID_RESERVED, W_OK) == 0 && file_put(PID_RESERVED, "\n", &problem) < 0)
 		problem_print(&problem);
 	restore->report.tasks = tasks->count;

@@ -17,10 +17,12 @@
 
 #define TABLE "sku"
 #define CRIU_PREFIX "CRIU-"
-#define CRIU_MARK 0xC114U /* what CRIU marks its own packets with */
 #define PRIORITY -300	  /* before connection tracking */
 #define SOURCE_PORT 0	  /* offsets in a TCP header */
 #define DESTINATION_PORT 2
+#define FLAGS 13
+#define FLAGS_SYN_ACK 0x12
+#define FLAGS_SYN 0x02
 #define DELETE_TRIES 3
 
 /* A batch that is being made. The first of its errors stays; no later call adds anything. */
@@ -129,28 +131,46 @@ static void load_meta(struct batch *batch, uint32_t key)
 	close_expression(batch, meta);
 }
 
-static void load_port(struct batch *batch, uint32_t offset)
+static void load_header(struct batch *batch, uint32_t offset, uint32_t size)
 {
 	struct expression load = open_expression(batch, "payload");
 
 	number(batch, NFTA_PAYLOAD_DREG, NFT_REG_1);
 	number(batch, NFTA_PAYLOAD_BASE, NFT_PAYLOAD_TRANSPORT_HEADER);
 	number(batch, NFTA_PAYLOAD_OFFSET, offset);
-	number(batch, NFTA_PAYLOAD_LEN, sizeof(uint16_t));
+	number(batch, NFTA_PAYLOAD_LEN, size);
 	close_expression(batch, load);
+}
+
+static void set_value(struct batch *batch, uint16_t type, const void *value, size_t size)
+{
+	size_t nest = open_nest(batch, type);
+
+	attribute(batch, NFTA_DATA_VALUE, value, size);
+	close_nest(batch, nest);
 }
 
 static void equals(struct batch *batch, const void *value, size_t size)
 {
 	struct expression compare = open_expression(batch, "cmp");
-	size_t nest;
 
 	number(batch, NFTA_CMP_SREG, NFT_REG_1);
 	number(batch, NFTA_CMP_OP, NFT_CMP_EQ);
-	nest = open_nest(batch, NFTA_CMP_DATA);
-	attribute(batch, NFTA_DATA_VALUE, value, size);
-	close_nest(batch, nest);
+	set_value(batch, NFTA_CMP_DATA, value, size);
 	close_expression(batch, compare);
+}
+
+static void mask(struct batch *batch, uint8_t bits)
+{
+	const uint8_t none = 0;
+	struct expression bitwise = open_expression(batch, "bitwise");
+
+	number(batch, NFTA_BITWISE_SREG, NFT_REG_1);
+	number(batch, NFTA_BITWISE_DREG, NFT_REG_1);
+	number(batch, NFTA_BITWISE_LEN, sizeof(bits));
+	set_value(batch, NFTA_BITWISE_MASK, &bits, sizeof(bits));
+	set_value(batch, NFTA_BITWISE_XOR, &none, sizeof(none));
+	close_expression(batch, bitwise);
 }
 
 static void verdict(struct batch *batch, uint32_t code)
@@ -185,7 +205,7 @@ static void close_rule(struct batch *batch, size_t nest)
 /* meta mark 0xC114 accept */
 static void add_exception(struct batch *batch, const char *chain)
 {
-	const uint32_t mark = CRIU_MARK; /* a register holds it as this machine does */
+	const uint32_t mark = SILENCE_MARK; /* a register holds it as this machine does */
 	size_t nest = open_rule(batch, chain);
 
 	load_meta(batch, NFT_META_MARK);
@@ -194,17 +214,24 @@ static void add_exception(struct batch *batch, const char *chain)
 	close_rule(batch, nest);
 }
 
-/* tcp dport PORT drop, or sport */
-static void add_port(struct batch *batch, const char *chain, uint32_t offset, uint16_t port)
+/* tcp dport PORT drop, or sport; or only tcp flags & (syn | ack) == syn */
+static void add_port(struct batch *batch, const char *chain, uint32_t offset, uint16_t port,
+		     bool only_first)
 {
+	const uint8_t first = FLAGS_SYN;
 	const uint8_t protocol = IPPROTO_TCP;
 	const uint16_t wire = htons(port);
 	size_t nest = open_rule(batch, chain);
 
 	load_meta(batch, NFT_META_L4PROTO);
 	equals(batch, &protocol, sizeof(protocol));
-	load_port(batch, offset);
+	load_header(batch, offset, sizeof(wire));
 	equals(batch, &wire, sizeof(wire));
+	if (only_first) {
+		load_header(batch, FLAGS, sizeof(first));
+		mask(batch, FLAGS_SYN_ACK);
+		equals(batch, &first, sizeof(first));
+	}
 	verdict(batch, NF_DROP);
 	close_rule(batch, nest);
 }
@@ -266,10 +293,10 @@ static int finish_batch(struct batch *batch)
 }
 
 /*
- * Drop what comes to and goes from the TCP @ports of this machine; also when that is so already.
- * Return 0 or a negative errno, with @problem set.
+ * Drop packets that come to and go from the TCP @ports of this machine, in place of what was dropped
+ * before. Return 0 or a negative errno, with @problem set.
  */
-int silence_on(const uint16_t *ports, size_t count, struct problem *problem)
+int silence_on(const uint16_t *ports, size_t count, enum silence what, struct problem *problem)
 {
 	struct batch batch = { 0 };
 	int r;
@@ -284,8 +311,9 @@ int silence_on(const uint16_t *ports, size_t count, struct problem *problem)
 	add_exception(&batch, "in");
 	add_exception(&batch, "out");
 	for (size_t i = 0; i < count; i++) {
-		add_port(&batch, "in", DESTINATION_PORT, ports[i]);
-		add_port(&batch, "out", SOURCE_PORT, ports[i]);
+		add_port(&batch, "in", DESTINATION_PORT, ports[i], what != SILENCE_ALL);
+		if (what != SILENCE_NEW)
+			add_port(&batch, "out", SOURCE_PORT, ports[i], false);
 	}
 	r = finish_batch(&batch);
 	buffer_free(&batch.data);

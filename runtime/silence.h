@@ -11,7 +11,16 @@
 
 #include "problem.h"
 
-int silence_on(const uint16_t *ports, size_t count, struct problem *problem);
+enum silence {
+	SILENCE_NEW, /* what would begin a connection to them is dropped */
+	SILENCE_OUT, /* and all that goes from them */
+	SILENCE_ALL,
+};
+
+/* What CRIU marks its own packets with. They pass. */
+#define SILENCE_MARK 0xC114U
+
+int silence_on(const uint16_t *ports, size_t count, enum silence what, struct problem *problem);
 int silence_off(struct problem *problem);
 
 #endif

@@ -27,7 +27,7 @@
 #define STATE_COMMAND_SIZE 1024
 
 #define STATE_MAGIC 0x73756b73U
-#define STATE_VERSION 2
+#define STATE_VERSION 3
 
 /* Flags are set before the thing is done: to undo what was not done does no harm. */
 struct state {
@@ -38,6 +38,7 @@ struct state {
 	pid_t helper; /* what the freezer runs; 0: nothing */
 	bool touched;  /* the application's tasks or sockets may not be as they were */
 	bool silent;   /* rules of the packet filter */
+	bool hushed;   /* the other sides of the connections */
 	bool reserved; /* /proc/sys/kernel/pid_reserve_next */
 	bool loaded;   /* a kernel */
 	bool frozen;   /* the file systems */

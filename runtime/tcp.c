@@ -19,7 +19,8 @@
 #include "cleanup.h"
 
 #define ESTABLISHED 1
-#define WAKE_PROBES 8
+#define REUSE_FORCED 2 /* SO_REUSEADDR of a socket in repair mode */
+#define IP4_IN_IP6 12   /* bytes before an IPv4 address that is written as one of IPv6 */
 
 struct walk {
 	int (*each)(struct walk *walk, int socket);
@@ -27,6 +28,8 @@ struct walk {
 	size_t done_count;
 	uint16_t *ports;
 	size_t port_count;
+	struct connections *connections;
+	bool waking;
 };
 
 static void free_walk(struct walk *walk)
@@ -176,20 +179,35 @@ int tcp_ports(const pid_t *pids, size_t count, uint16_t **ports, size_t *nr,
 	return 0;
 }
 
-static int set_repair(int fd, int value)
+static int get_option(int fd, int option, void *value, socklen_t size)
 {
-	return setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &value, sizeof(value)) < 0 ? -errno : 0;
+	return getsockopt(fd, IPPROTO_TCP, option, value, &size) < 0 ? -errno : 0;
 }
 
+static int set_option(int fd, int option, int value)
+{
+	return setsockopt(fd, IPPROTO_TCP, option, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
+/* Leaving repair mode forgets that the address may be reused, which entering it has set. */
+static int leave_repair(int fd, int how, int reuse)
+{
+	int r = set_option(fd, TCP_REPAIR, how);
+
+	if (reuse && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse)) < 0 && r == 0)
+		r = -errno;
+	return r;
+}
+
+/* What CRIU has found there is not known any more. A server that does not reuse its port is rare. */
 static int repair_off(struct walk *walk, int fd)
 {
-	socklen_t size = sizeof(int);
 	int value = 0;
 
 	(void)walk;
-	if (getsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &value, &size) < 0 || !value)
+	if (get_option(fd, TCP_REPAIR, &value, sizeof(value)) < 0 || !value)
 		return 0;
-	return set_repair(fd, TCP_REPAIR_OFF);
+	return leave_repair(fd, TCP_REPAIR_OFF, 1);
 }
 
 /* Take every socket that CRIU has left in repair mode out of it: it goes on as it was. */
@@ -211,40 +229,137 @@ static int open_window(int fd, const struct tcp_info *info)
 
 	if (!(info->tcpi_options & TCPI_OPT_WSCALE))
 		return 0;
-	if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, &size) < 0 ||
-	    setsockopt(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &room, sizeof(room)) < 0)
+	if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, &size) < 0)
 		return -errno;
+	return set_option(fd, TCP_WINDOW_CLAMP, room);
+}
+
+static int get_queue(int fd, int queue, uint32_t *number)
+{
+	int r = set_option(fd, TCP_REPAIR_QUEUE, queue);
+
+	return r < 0 ? r : get_option(fd, TCP_QUEUE_SEQ, number, sizeof(*number));
+}
+
+/* Only a socket in repair mode tells this. */
+static int get_numbers(int fd, const struct tcp_info *info, struct connection *connection)
+{
+	struct tcp_repair_window window;
+	unsigned int scale = info->tcpi_options & TCPI_OPT_WSCALE ? info->tcpi_rcv_wscale : 0;
+	uint32_t written;
+	uint32_t room;
+	int r = get_queue(fd, TCP_SEND_QUEUE, &written);
+
+	if (r == 0)
+		r = get_queue(fd, TCP_RECV_QUEUE, &connection->received);
+	if (r == 0)
+		r = set_option(fd, TCP_REPAIR_QUEUE, TCP_NO_QUEUE);
+	if (r == 0)
+		r = get_option(fd, TCP_REPAIR_WINDOW, &window, sizeof(window));
+	if (r == 0)
+		r = get_option(fd, TCP_TIMESTAMP, &connection->clock, sizeof(connection->clock));
+	if (r < 0)
+		return r;
+	connection->sent = written - info->tcpi_notsent_bytes;
+	connection->stamped = info->tcpi_options & TCPI_OPT_TIMESTAMPS;
+	room = window.rcv_wup + window.rcv_wnd - connection->received;
+	room = (int32_t)room > 0 ? room >> scale : 0;
+	connection->window = room > UINT16_MAX ? UINT16_MAX : (uint16_t)room;
 	return 0;
 }
 
-static int wake(struct walk *walk, int fd)
+static void widen(struct sockaddr_in6 *address)
 {
-	struct tcp_info info = { 0 };
-	socklen_t size = sizeof(info);
-	int narrow;
-	int r = 0;
+	struct sockaddr_in short_one;
+	struct in6_addr mapped = { .s6_addr = { [10] = 0xff, [11] = 0xff } };
 
-	(void)walk;
-	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0 ||
-	    info.tcpi_state != ESTABLISHED)
+	if (address->sin6_family != AF_INET)
+		return;
+	memcpy(&short_one, address, sizeof(short_one));
+	memcpy(mapped.s6_addr + IP4_IN_IP6, &short_one.sin_addr, sizeof(short_one.sin_addr));
+	*address = (struct sockaddr_in6){
+		.sin6_family = AF_INET6,
+		.sin6_port = short_one.sin_port,
+		.sin6_addr = mapped,
+	};
+}
+
+static int get_ends(int fd, struct connection *connection)
+{
+	socklen_t here = sizeof(connection->here);
+	socklen_t there = sizeof(connection->there);
+
+	if (getsockname(fd, (struct sockaddr *)&connection->here, &here) < 0 ||
+	    getpeername(fd, (struct sockaddr *)&connection->there, &there) < 0)
+		return -errno;
+	widen(&connection->here);
+	widen(&connection->there);
+	return 0;
+}
+
+static int keep(struct connections *connections, const struct connection *connection)
+{
+	struct connection *list = realloc(connections->list,
+					  (connections->count + 1) * sizeof(*list));
+
+	if (!list)
+		return -ENOMEM;
+	list[connections->count++] = *connection;
+	connections->list = list;
+	return 0;
+}
+
+static int look(struct walk *walk, int fd)
+{
+	struct connection connection = { 0 };
+	struct tcp_info info = { 0 };
+	socklen_t size = sizeof(int);
+	int reuse = 0;
+	int narrow = 0;
+	int left;
+	int r;
+
+	if (get_option(fd, TCP_INFO, &info, sizeof(info)) < 0 || info.tcpi_state != ESTABLISHED)
 		return 0;
-	narrow = open_window(fd, &info);
-	for (int i = 0; r == 0 && i < WAKE_PROBES; i++) {
-		r = set_repair(fd, TCP_REPAIR_ON);
-		if (r == 0)
-			r = set_repair(fd, TCP_REPAIR_OFF);
-	}
+	if (walk->waking)
+		narrow = open_window(fd, &info);
+	r = get_ends(fd, &connection);
+	if (r == 0 && getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, &size) < 0)
+		r = -errno;
+	if (r == 0)
+		r = set_option(fd, TCP_REPAIR, TCP_REPAIR_ON);
+	if (r < 0)
+		return r;
+	r = get_numbers(fd, &info, &connection);
+	left = leave_repair(fd, walk->waking ? TCP_REPAIR_OFF : TCP_REPAIR_OFF_NO_WP,
+			    reuse == REUSE_FORCED ? 1 : reuse);
+	if (r == 0)
+		r = left;
+	if (r == 0)
+		r = keep(walk->connections, &connection);
 	return r < 0 ? r : narrow;
 }
 
 /*
- * Give every connection its window back, and have its other side answer now: each time a socket
- * leaves repair mode it sends a window probe. Otherwise it waits for its retransmission timer, which
- * has backed off for as long as it got no answer.
+ * List the connections of the processes, which must stand still, where they are now. If @waking,
+ * give each of them its window back, and have it send a window probe, to which the other side answers
+ * where it is. The list is the caller's to free. Return 0 or a negative errno, with @problem set, and
+ * with those in the list that could be looked at.
  */
-int tcp_wake(const pid_t *pids, size_t count, struct problem *problem)
+int tcp_connections(const pid_t *pids, size_t count, bool waking, struct connections *connections,
+		    struct problem *problem)
 {
-	_cleanup_(free_walk) struct walk walk = { .each = wake };
+	_cleanup_(free_walk) struct walk walk = {
+		.each = look,
+		.connections = connections,
+		.waking = waking,
+	};
 
-	return walk_all(&walk, pids, count, "wake the connections", problem);
+	return walk_all(&walk, pids, count, "look at the connections", problem);
+}
+
+void connections_free(struct connections *connections)
+{
+	free(connections->list);
+	*connections = (struct connections){ 0 };
 }

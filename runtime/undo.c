@@ -20,6 +20,7 @@
 #include "silence.h"
 #include "tasks.h"
 #include "tcp.h"
+#include "wake.h"
 
 #define HELPER_PATIENCE_MS 15000
 #define POLL_MS 5
@@ -69,6 +70,7 @@ static int told(int r, const struct problem *problem)
 static int release(struct state *state)
 {
 	_cleanup_tasks_ struct tasks tasks = { 0 };
+	struct waking waking = WAKING_NONE;
 	struct problem problem;
 	int failed = 0;
 
@@ -78,7 +80,11 @@ static int release(struct state *state)
 	}
 	if (state->silent || state->touched)
 		failed += told(silence_off(&problem), &problem);
+	/* Clients find out by themselves as well, later. */
+	if (state->hushed && wake(&waking, tasks.pids, tasks.count, &problem) < 0)
+		problem_print(&problem);
 	tasks_continue(&tasks);
+	wake_missing(&waking);
 	return failed;
 }
 

@@ -18,6 +18,7 @@
 #include "freeze.h"
 #include "freezer.h"
 #include "guard.h"
+#include "handshakes.h"
 #include "haste.h"
 #include "images.h"
 #include "json.h"
@@ -28,10 +29,12 @@
 #include "silence.h"
 #include "tcp.h"
 #include "undo.h"
+#include "wake.h"
 #include "warm.h"
 
 #define POLL_MS 50
 #define REFUSALS_MAX 1024
+#define HANDSHAKES_MS 200
 
 const char *const phase_names[PHASES] = {
 	[PHASE_CHECK] = "check",   [PHASE_LOAD] = "load",	[PHASE_SILENCE] = "silence",
@@ -128,22 +131,33 @@ static int detach_process(struct update *update, pid_t pid, struct plugin_area *
 	return r;
 }
 
-/* A connection that was made since the ports were listed must be as silent as the others. */
-static int silence_new_ports(struct update *update)
+/*
+ * The application stands still. At first it is only mute, and its clients are told to wait: what is
+ * under way is still heard, and dumped with the rest. When they have heeded that, nothing is lost by
+ * being deaf as well.
+ */
+static int silence_further(struct update *update, enum silence what)
 {
 	struct app *app = &update->app;
+	struct problem problem;
 	uint16_t *ports = NULL;
 	size_t count = 0;
+	/* Again: a connection that it has made to others may be newer than the list. */
 	int r = tcp_ports(app->tasks.pids, app->tasks.count, &ports, &count, &update->problem);
-	bool same = count == app->port_count &&
-		    (!count || !memcmp(ports, app->ports, count * sizeof(*ports)));
 
 	if (r < 0)
 		return r;
 	free(app->ports);
 	app->ports = ports;
 	app->port_count = count;
-	return same ? 0 : silence_on(ports, count, &update->problem);
+	update->state->silent = true;
+	r = silence_on(ports, count, what, &update->problem);
+	if (r < 0 || !update->options->freezer->keeps_memory)
+		return r;
+	update->state->hushed = true;
+	if (hush(app->tasks.pids, app->tasks.count, &problem) < 0)
+		problem_print(&problem);
+	return 0;
 }
 
 /* All tasks stand still now, so what is gathered here is what there is. */
@@ -156,7 +170,7 @@ static int first_stopped(struct update *update)
 	if (r == 0)
 		r = tasks_gather(update->options->pid, &update->app.tasks, &update->problem);
 	if (r == 0)
-		r = silence_new_ports(update);
+		r = silence_further(update, SILENCE_OUT);
 	if (r < 0 || update->options->no_pid_reserve)
 		return r;
 	r = tasks_numbers(&update->app.tasks, &numbers, &update->problem);
@@ -178,6 +192,8 @@ static int stopped(struct freezing *freezing, pid_t pid, struct plugin_area *spa
 		r = detach_process(update, pid, spared, count);
 	if (r == 0 && ++update->detached == update->app.tasks.count)
 		r = enter(update, PHASE_DUMP);
+	if (r == 0 && update->detached == update->app.tasks.count)
+		r = silence_further(update, SILENCE_ALL);
 	return r;
 }
 
@@ -294,14 +310,29 @@ static int begin_freeze(struct update *update)
 	return 0;
 }
 
-static int silence(struct update *update)
+/*
+ * Take no new connections, and wait for those that are half made: CRIU cannot dump one that the
+ * application has not accepted.
+ */
+static int silence_new(struct update *update)
 {
+	struct app *app = &update->app;
 	int r = enter(update, PHASE_SILENCE);
 
 	if (r < 0)
 		return r;
 	update->state->silent = true;
-	return silence_on(update->app.ports, update->app.port_count, &update->problem);
+	r = silence_on(app->ports, app->port_count, SILENCE_NEW, &update->problem);
+	if (r == 0)
+		handshakes_wait(app->ports, app->port_count, HANDSHAKES_MS);
+	return r;
+}
+
+static int silence(struct update *update)
+{
+	int r = enter(update, PHASE_SILENCE);
+
+	return r < 0 ? r : silence_further(update, SILENCE_ALL);
 }
 
 /* Return only when something went wrong. */
@@ -314,7 +345,7 @@ static int go(struct update *update)
 	if (r == 0)
 		r = begin_freeze(update);
 	if (r == 0 && update->options->freezer->keeps_memory)
-		r = silence(update);
+		r = silence_new(update);
 	if (r == 0)
 		r = freeze(update);
 	if (r == 0 && !update->options->freezer->keeps_memory)

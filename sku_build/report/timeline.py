@@ -79,7 +79,7 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
 # The phases before the application is silent, and what others are, for people; docs/update.md.
 _SERVING = frozenset({"check", "load"})
 _LABELS = {
-    "silence": "packets dropped",
+    "silence": "new connections dropped",
     "freeze": "application stopped",
     "detach": "memory taken out",
     "seal": "memory sealed",

@@ -231,7 +231,7 @@ def test_a_counter_that_runs_backwards_is_an_error_that_names_the_file() -> None
 def test_a_timeline_begins_with_the_silence_and_marks_the_jump() -> None:
     line = timeline.of_way(samples.way(Way.OURS))
     assert [bar.label for bar in line.before] == ["check", "load"]
-    assert (line.bars[0].label, line.bars[0].begin_ms) == ("packets dropped", 0.0)
+    assert (line.bars[0].label, line.bars[0].begin_ms) == ("new connections dropped", 0.0)
     assert line.jump_ms == 400.0
     assert [group.part for group in line.groups] == list(Part)
     sums = {group.part: group.ms for group in line.groups}

@@ -16,6 +16,7 @@
 #include "buffer.h"
 #include "child.h"
 #include "freezer.h"
+#include "handshakes.h"
 #include "image.h"
 #include "images.h"
 #include "kept.h"
@@ -24,6 +25,7 @@
 #include "silence.h"
 #include "tasks.h"
 #include "tcp.h"
+#include "wake.h"
 #include "warm.h"
 
 static struct problem problem;
@@ -163,8 +165,43 @@ static int on_silence(const char *count)
 
 	for (size_t i = 0; i < 1024; i++)
 		ports[i] = (uint16_t)(i + 7000);
-	r = silence_on(ports, (size_t)atoi(count), &problem);
+	r = silence_on(ports, (size_t)atoi(count), SILENCE_ALL, &problem);
 	printf("%d\n", r);
+	r = silence_on(ports, (size_t)atoi(count), SILENCE_NEW, &problem);
+	printf("%d\n", r);
+	return 0;
+}
+
+static int on_handshakes(const char *port)
+{
+	const uint16_t ports[] = { 1, (uint16_t)atoi(port) };
+	size_t pending = 0;
+	int r = handshakes_count(ports, 2, &pending);
+
+	printf("%d\n%zu\n", r, pending);
+	return 0;
+}
+
+static int on_hush(const char *pid)
+{
+	const pid_t number = (pid_t)atoi(pid);
+
+	printf("%d\n", hush(&number, 1, &problem));
+	return 0;
+}
+
+static int on_wake(const char *pid)
+{
+	const pid_t number = (pid_t)atoi(pid);
+	struct waking waking = WAKING_NONE;
+	int r = wake(&waking, &number, 1, &problem);
+	pid_t child;
+
+	printf("%d\n", r);
+	fflush(stdout);
+	child = wake_missing(&waking);
+	if (child > 0)
+		waitpid(child, NULL, 0);
 	return 0;
 }
 
@@ -249,7 +286,8 @@ int main(int argc, char **argv)
 		{ "net-load", on_net_load }, { "areas", on_areas }, { "tasks", on_tasks },
 		{ "ports", on_ports },	     { "child", on_child }, { "silence", on_silence },
 		{ "image", on_image },	     { "warm", on_warm },   { "read", on_read },
-		{ "restore", on_restore },   { "kept", on_kept },
+		{ "restore", on_restore },   { "kept", on_kept },   { "hush", on_hush },
+		{ "wake", on_wake },	     { "handshakes", on_handshakes },
 	};
 
 	for (size_t i = 0; argc == 3 && i < sizeof(parts) / sizeof(parts[0]); i++)

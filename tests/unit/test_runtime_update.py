@@ -7,27 +7,34 @@ What the kernel before this one hands over is hostile until it is checked.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import random
 import shutil
 import struct
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sku_build import layout, run
 from sku_build import series as patch_series
+from tests.unit import tcp_peers
 
 _PARTS = (
-    *("app", "areas", "buffer", "child", "file", "freezer_criu", "image", "images", "json", "kept"),
-    *("net", "netlink", "pin", "problem", "silence", "state", "tasks", "tcp", "warm"),
+    *("app", "areas", "buffer", "child", "file", "freezer_criu", "handshakes", "image", "images"),
+    *("json", "kept", "net", "netlink", "pin", "problem", "segment", "silence", "state", "tasks"),
+    *("tcp", "wake", "warm"),
 )
 _FLAGS = ("-std=gnu11", "-D_GNU_SOURCE", "-g", "-Wall", "-Wextra", "-Werror")
 _SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover")
 
 Part = Callable[..., list[str]]
+
+_SOON_S = 1.5  # the client's own timer takes longer, see tcp_peers
 
 
 @pytest.fixture(scope="module")
@@ -163,10 +170,52 @@ def test_no_damaged_record_of_the_network_is_read_past_its_end(
 
 
 def test_many_ports_are_silenced_in_one_batch(part: Part, namespace: tuple[str, ...]) -> None:
-    (result,) = part("silence", 1024, *namespace)
-    if -int(result) in {errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL}:
+    all_of_it, new = part("silence", 1024, *namespace)
+    if -int(all_of_it) in {errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL}:
         pytest.skip("this machine's kernel has no nf_tables")
-    assert result == "0"
+    assert (all_of_it, new) == ("0", "0")
+
+
+def _see(name: str, family: int, program: Path, namespace: tuple[str, ...]) -> dict[str, Any]:
+    argv = [*namespace, sys.executable, tcp_peers.__file__, name, program, str(family)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if "Unknown device type" in done.stderr:
+        pytest.skip("this machine's kernel has no veth")
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert isinstance(seen, dict)
+    return seen
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_client_that_was_told_to_wait_sends_when_it_is_woken(
+    program: Path, namespace: tuple[str, ...], family: int
+) -> None:
+    seen = _see("hushed", family, program, namespace)
+    assert (seen["hush"], seen["window"]) == (["0"], 0)
+    assert seen["unacked"] == 0, "it has sent what it was to keep"
+    assert (seen["wake"], seen["backoff"] >= tcp_peers.BACKED_OFF) == (["0"], True)
+    assert seen["said"] == "word 1", "what it sent, and that the address may be reused"
+    assert seen["after_s"] < _SOON_S
+    assert seen["window_again"] > 0
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_what_was_lost_is_sent_again_when_the_client_is_woken(
+    program: Path, namespace: tuple[str, ...], family: int
+) -> None:
+    seen = _see("lost", family, program, namespace)
+    assert (seen["wake"], seen["backoff"] >= tcp_peers.BACKED_OFF) == (["0"], True)
+    assert seen["said"] == "word 1"
+    assert seen["after_s"] < _SOON_S
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_connection_that_is_not_accepted_is_pending(
+    program: Path, namespace: tuple[str, ...], family: int
+) -> None:
+    seen = _see("handshakes", family, program, namespace)
+    assert seen == {"none": ["0", "0"], "one": ["0", "1"], "accepted": ["0", "0"]}
 
 
 def test_areas_leave_out_the_pages_that_are_spared(part: Part) -> None:
