@@ -65,7 +65,7 @@ def digest(data: bytes) -> str:
 def parse_uris(text: str) -> tuple[Package, ...]:
     """Read what ``apt-get --print-uris install`` prints, other lines left aside.
 
-    Raises InfraError for a line with an address that is not understood: the package would be missing.
+    Raises InfraError for an address that is not understood: the package would be missing.
     """
     lines = [line.rstrip() for line in text.splitlines() if line.startswith("'")]
     found = [match for match in map(_URI.match, lines) if match]
