@@ -13,6 +13,7 @@
 
 #include "child.h"
 #include "facts.h"
+#include "volume.h"
 
 #define ROOT "/mnt"
 #define DEVICE_PATIENCE_MS 15000
@@ -101,15 +102,23 @@ static unsigned long mount_flags(const char *cmdline)
 	return flags;
 }
 
-static int wait_for_device(const char *device, struct problem *problem)
+/* Wait for the device that @root means, and put its name into @device of @size bytes. */
+static int wait_for_device(const char *root, char *device, size_t size, struct problem *problem)
 {
 	const struct timespec pause = { .tv_nsec = POLL_MS * 1000000 };
+	uint8_t uuid[VOLUME_UUID_BYTES];
+	bool by_uuid = !strncmp(root, "UUID=", 5) && volume_parse_uuid(root + 5, uuid);
 
-	for (int waited = 0; access(device, F_OK) < 0; waited += POLL_MS) {
+	if (!by_uuid && strncmp(root, "/dev/", 5))
+		return problem_set(problem, EINVAL, "give root=/dev/NAME or root=UUID=…",
+				   "cannot mount root=%s: not understood", root);
+	snprintf(device, size, "%s", root);
+	for (int waited = 0; by_uuid ? !volume_find(uuid, device, size) : access(device, F_OK) < 0;
+	     waited += POLL_MS) {
 		if (waited >= DEVICE_PATIENCE_MS)
 			return problem_set(problem, ENODEV,
 					   "see that the kernel has the disk's driver built in",
-					   "cannot find the root device %s", device);
+					   "cannot find the root device %s", root);
 		nanosleep(&pause, NULL);
 	}
 	return 0;
@@ -119,16 +128,15 @@ static int mount_root(const char *cmdline, struct problem *problem)
 {
 	char type[32] = "ext4";
 	char options[256] = "";
-	char device[256];
+	char root[256], device[256 + sizeof("/dev/")];
+	int r;
 
-	cmdline_value(cmdline, "root", device, sizeof(device));
+	cmdline_value(cmdline, "root", root, sizeof(root));
 	cmdline_value(cmdline, "rootfstype", type, sizeof(type));
 	cmdline_value(cmdline, "rootflags", options, sizeof(options));
-	if (strncmp(device, "/dev/", 5))
-		return problem_set(problem, 0, "give root=/dev/NAME",
-				   "cannot mount root=%s: only a device is understood", device);
-	if (wait_for_device(device, problem) < 0)
-		return -ENODEV;
+	r = wait_for_device(root, device, sizeof(device), problem);
+	if (r < 0)
+		return r;
 	mkdir(ROOT, 0755);
 	if (mount(device, ROOT, type, mount_flags(cmdline), options) < 0)
 		return problem_set(problem, errno, "see root=, rootfstype= and rootflags=",

@@ -21,7 +21,10 @@ import pytest
 
 from sku_build import arm64, layout, run
 
-_PARTS = ("command", "copied", "facts", "file", "json", "kmsg", "lines", "problem", "shell")
+_PARTS = (
+    *("command", "copied", "facts", "file", "json", "kmsg", "lines", "problem", "shell"),
+    "volume",
+)
 _WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wstrict-prototypes", "-Wmissing-prototypes")
 _SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover")
 _LINE_MAX = 4096
@@ -309,6 +312,24 @@ def test_a_problem_names_the_object_and_the_errno_and_is_bounded(part: Part) -> 
         "result": errno.ENOENT,
     }
     assert str(cut["message"]).startswith("cannot open xxx")
+
+
+def test_a_file_system_is_known_by_its_uuid_and_by_nothing_else(part: Part, tmp_path: Path) -> None:
+    uuid = "5b1e0f5a-2d3c-4c6e-9a0d-736b75000001"
+    other = uuid.replace("1", "2")
+    image, short = tmp_path / "image", tmp_path / "short"
+    run.run(["mke2fs", "-q", "-t", "ext4", "-U", uuid, image, "1M"])
+    broken = tmp_path / "broken"
+    data = bytearray(image.read_bytes())
+    short.write_bytes(data[: 1024 + 0x70])
+    data[1024 + 0x38] ^= 1
+    broken.write_bytes(data)
+    asked = [(uuid.upper(), image), (other, image), (uuid, short), (uuid, broken), (uuid, tmp_path)]
+    lines = "".join(f"{name} {path}\n" for name, path in asked).encode()
+    assert [said["found"] for said in part("volume", lines)] == [1, 0, 0, 0, 0]
+    bad = (uuid[:-1], uuid + "0", uuid.replace("-", ""), uuid.replace("f", "g"), "-" * 36)
+    for text in bad:
+        assert part("volume", f"{text} {image}\n".encode()) == [{"wrong": text}]
 
 
 @pytest.mark.skipif(

@@ -4,6 +4,7 @@
  * JSON object. The parts that need no arm64 machine are linked with it, and built with sanitizers.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include "lines.h"
 #include "problem.h"
 #include "shell.h"
+#include "volume.h"
 
 static struct json json;
 
@@ -149,6 +151,24 @@ static void on_problem(const char *line)
 	json_number(&json, "result", (uint64_t)-r);
 }
 
+static void on_volume(char *line)
+{
+	uint8_t uuid[VOLUME_UUID_BYTES];
+	char *path = strchr(line, ' ');
+	int fd;
+
+	if (!path)
+		return;
+	*path++ = '\0';
+	if (!volume_parse_uuid(line, uuid)) {
+		json_string(&json, "wrong", line);
+		return;
+	}
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	json_number(&json, "found", volume_has_uuid(fd, uuid));
+	close(fd);
+}
+
 static void on_line(const char *part, char *line)
 {
 	if (!strcmp(part, "command"))
@@ -167,6 +187,8 @@ static void on_line(const char *part, char *line)
 		on_value(line);
 	else if (!strcmp(part, "shell"))
 		on_shell(line);
+	else if (!strcmp(part, "volume"))
+		on_volume(line);
 	else if (!strcmp(part, "problem"))
 		on_problem(line);
 	else
