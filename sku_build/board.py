@@ -36,9 +36,23 @@ class MachinePart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     page_kib: Literal[4, 16, 64] = 4
 
 
+class FirmwarePart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Firmware that starts the kernel: the file ``path`` of a Debian ``package`` of ``suite``."""
+
+    suite: str
+    package: str
+    path: str
+
+
 class QemuPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the lab boots the board: values of QEMU's -machine, -cpu, -smp and -m options.
 
+    Without ``firmware`` QEMU starts the kernel itself.
+    ``devices``, ``disks`` and ``nics`` are values of -device. The first disk holds the root file
+    system, and the first network card is in the lab's network, in a run that has them; the other
+    disks are empty, the other cards have a link to nobody. All are always there, but on a board
+    that lists none: there a run gets a virtio device for what it needs. ``root`` is what the kernel
+    is told of the root file system, a device or ``UUID=``.
     ``expected_warnings`` are regular expressions: a kernel log's warning that one of them is found
     in comes from the machine played here, and is no finding.
     """
@@ -47,7 +61,11 @@ class QemuPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cpu: str
     smp: int
     memory_mib: int
+    firmware: FirmwarePart | None = None
+    root: str = "/dev/vda"
     devices: list[str] = []
+    disks: list[str] = []
+    nics: list[str] = []
     expected_warnings: list[str] = []
 
 

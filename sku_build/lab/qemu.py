@@ -8,6 +8,7 @@ import enum
 import os
 import platform
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from sku_build import board as boards
@@ -19,6 +20,9 @@ PROGRAM = "qemu-system-aarch64"
 GUEST_ADDRESS = "10.0.2.15"  # application.py gives it to the guest, as the user mode would
 PORT_NAME = "org.sku.lab"  # runtime/lab.c looks for it
 SHARE_TAG = "next"  # runtime/kexec.c mounts it
+_EMPTY_DISK = "driver=null-co,size=1G,read-zeroes=on"
+_VIRTIO_NIC = "virtio-net-pci,romfile="
+_NODE_MIB = 128  # a section of memory: no section is in two nodes
 
 
 class Accelerator(enum.StrEnum):
@@ -32,12 +36,14 @@ class Accelerator(enum.StrEnum):
 class VirtualMachine:
     """A machine to be started: its size (``memory_mib`` in MiB), what it boots, what it has.
 
-    ``share`` is a directory of the host that the guest may read. ``disk`` is a raw image; what the
-    guest writes to it is kept aside, over a kexec too, and is gone with QEMU. ``guest_port`` is a
-    TCP port of the guest that this machine, and nobody else, can reach through a free port; with
-    ``tap``, the name of a tap device of this machine, it is reached at :data:`GUEST_ADDRESS`.
-    ``icount`` has the guest's clock count instructions, one a ns, whatever else the host does; then
-    one host thread executes all CPUs in turn, and only TCG can.
+    CPUs and memory are divided between ``nodes`` NUMA nodes. ``firmware`` is a file that starts the
+    kernel; ``disks`` and ``nics`` are as of :class:`sku_build.board.QemuPart`. ``share`` is a
+    directory of the host that the guest may read. ``disk`` is a raw image; what the guest writes to
+    it is kept aside, over a kexec too, and is gone with QEMU. ``guest_port`` is a TCP port of the
+    guest that this machine, and nobody else, can reach through a free port; with ``tap``, the name
+    of a tap device of this machine, it is reached at :data:`GUEST_ADDRESS`. ``icount`` has the
+    guest's clock count instructions, one a ns, whatever else the host does; then one host thread
+    executes all CPUs in turn, and only TCG can.
     """
 
     machine: str
@@ -48,7 +54,11 @@ class VirtualMachine:
     kernel: Path
     initramfs: Path
     cmdline: str
+    nodes: int = 1
+    firmware: Path | None = None
     devices: tuple[str, ...] = ()
+    disks: tuple[str, ...] = ()
+    nics: tuple[str, ...] = ()
     share: Path | None = None
     disk: Path | None = None
     guest_port: int | None = None
@@ -109,6 +119,8 @@ def command(vm: VirtualMachine, places: Places) -> list[str]:
         *(("-icount", "shift=0,sleep=off") if vm.icount else ()),
         *("-smp", str(vm.smp)),
         *("-m", f"{vm.memory_mib}M"),
+        *_nodes(vm),
+        *(("-bios", os.fspath(vm.firmware)) if vm.firmware else ()),
         *("-action", "reboot=shutdown,shutdown=pause,panic=pause"),
         *("-chardev", f"socket,id=qmp,path={_escaped(places.qmp)}"),
         *("-mon", "chardev=qmp,mode=control"),
@@ -126,20 +138,40 @@ def command(vm: VirtualMachine, places: Places) -> list[str]:
         share = f"local,id={SHARE_TAG},path={_escaped(vm.share)},security_model=none,readonly=on"
         argv += ["-fsdev", share]
         argv += ["-device", f"virtio-9p-pci,fsdev={SHARE_TAG},mount_tag={SHARE_TAG}"]
-    if vm.disk is not None:
+    for number, device in enumerate(vm.disks or ("virtio-blk-pci",) * (vm.disk is not None)):
         # Of one format always: QEMU would otherwise believe what the guest wrote to the image.
-        drive = f"if=none,id=root,format=raw,snapshot=on,file={_escaped(vm.disk)}"
-        argv += ["-drive", drive, "-device", "virtio-blk-pci,drive=root"]
-    if vm.guest_port is not None:
-        if vm.tap is not None:
-            network = f"tap,id=net,ifname={_escaped(Path(vm.tap))},script=no,downscript=no"
-        else:
-            # Port 0 is a free one of QEMU's choice, so no other run can be in the way.
-            network = f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:0-:{vm.guest_port}"
-        argv += ["-netdev", network]
-        argv += ["-device", "virtio-net-pci,netdev=net,romfile="]
+        root = f"format=raw,snapshot=on,file={_escaped(vm.disk)}" if vm.disk else ""
+        drive = (number == 0 and root) or _EMPTY_DISK
+        argv += ["-drive", f"if=none,id=disk{number},{drive}"]
+        argv += ["-device", f"{device},drive=disk{number}"]
+    for number, device in enumerate(vm.nics or (_VIRTIO_NIC,) * (vm.guest_port is not None)):
+        network = _network(vm) if number == 0 else "user,restrict=on"
+        kind, _, options = network.partition(",")
+        argv += ["-netdev", f"{kind},id=net{number},{options}"]
+        argv += ["-device", f"{device},netdev=net{number}"]
     argv += ["-kernel", os.fspath(vm.kernel), "-initrd", os.fspath(vm.initramfs)]
     return [*argv, "-append", vm.cmdline]
+
+
+def _nodes(vm: VirtualMachine) -> Iterator[str]:
+    """Yield the options that divide CPUs and memory between the nodes, as evenly as can be."""
+    if vm.nodes == 1:
+        return
+    share = vm.memory_mib // vm.nodes // _NODE_MIB * _NODE_MIB
+    for node in range(vm.nodes):
+        size = share if node < vm.nodes - 1 else vm.memory_mib - share * node
+        first, end = (vm.smp * number // vm.nodes for number in (node, node + 1))
+        cpus = f",cpus={first}-{end - 1}" if first < end else ""
+        yield from ("-object", f"memory-backend-ram,id=node{node},size={size}M")
+        yield from ("-numa", f"node,nodeid={node},memdev=node{node}{cpus}")
+
+
+def _network(vm: VirtualMachine) -> str:
+    if vm.tap is not None:
+        return f"tap,ifname={_escaped(Path(vm.tap))},script=no,downscript=no"
+    # Port 0 is a free one of QEMU's choice, so no other run can be in the way.
+    forward = f",hostfwd=tcp:127.0.0.1:0-:{vm.guest_port}" if vm.guest_port is not None else ""
+    return f"user,restrict=on{forward}"
 
 
 def forwarded_port(usernet: str) -> int | None:

@@ -14,7 +14,7 @@ import msgspec
 from sku_build import board as boards
 from sku_build.board import Board, QemuPart
 from sku_build.errors import CheckError, UserError
-from sku_build.lab import bundle, guest, profile, qemu, results, rundir
+from sku_build.lab import bundle, firmware, guest, profile, qemu, results, rundir
 from sku_build.lab.machine import Machine
 from sku_build.lab.phases import Phase
 from sku_build.lab.qemu import Accelerator
@@ -129,6 +129,7 @@ class Run:
         if not options.append.isprintable():
             raise UserError("--append must be one line of printable text")
         self.part = qemu.qemu_part(board)
+        self.nodes = board.machine.nodes
         self.options = options
         self.expected = _patterns(board, self.part)
         qemu.require()
@@ -157,7 +158,11 @@ class Run:
             kernel=first.image,
             initramfs=first.initramfs,
             cmdline=self.cmdline(first),
+            nodes=self.nodes,
+            firmware=firmware.image(self.part.firmware) if self.part.firmware else None,
             devices=tuple(self.part.devices),
+            disks=tuple(self.part.disks),
+            nics=tuple(self.part.nics),
             share=share,
             disk=disk,
             guest_port=guest_port,

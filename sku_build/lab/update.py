@@ -12,7 +12,7 @@ import msgspec
 
 from sku_build.board import Board
 from sku_build.errors import CheckError
-from sku_build.lab import application, bundle, guest, phases, results
+from sku_build.lab import application, bundle, guest, phases, qemu, results
 from sku_build.lab import update_result as outcome
 from sku_build.lab.application import Census
 from sku_build.lab.bundle import Bundle
@@ -30,7 +30,6 @@ _MOUNT = (
     f"mkdir -p {_SHARE}; mountpoint -q {_SHARE} || "
     f"mount -t 9p next {_SHARE} -o ro,trans=virtio,version=9p2000.L,msize=524288"
 )
-_ROOT = f"root=/dev/vda rw init={application.AGENT}"
 _MIB_A_FACTOR = 512  # every so many MiB of data, the time-outs grow by once what they were
 _MEMORY_MIB = 1536  # what the guest has besides half as much again as the data
 
@@ -105,11 +104,12 @@ class Service:
 
 def prepared(board: Board, load: Load, options: Options) -> Run:
     """Return a run whose guest has a root file system, room for the data, and time for it."""
-    part_mib = board.qemu.memory_mib if board.qemu else 0
-    memory = options.memory_mib or max(part_mib, _MEMORY_MIB + load.data_mib * 3 // 2)
+    part = qemu.qemu_part(board)
+    root = f"root={part.root} rw init={application.AGENT}"
+    memory = options.memory_mib or max(part.memory_mib, _MEMORY_MIB + load.data_mib * 3 // 2)
     sized = dataclasses.replace(
         options,
-        append=" ".join(part for part in (options.append, _ROOT) if part),
+        append=" ".join(word for word in (options.append, root) if word),
         memory_mib=memory,
         timeout_factor=options.timeout_factor * (1 + load.data_mib / _MIB_A_FACTOR),
     )

@@ -54,6 +54,24 @@ def next_bundle(linux_6_1: Tree, qemu_virt: Board) -> Path:
 
 
 @pytest.fixture(scope="session")
+def qemu_virt_acpi() -> Board:
+    """The board of the lab that is like a server."""
+    return boards.load("qemu-virt-acpi")
+
+
+@pytest.fixture(scope="session")
+def acpi_bundle(linux_6_1: Tree, qemu_virt_acpi: Board) -> Path:
+    """A bundle of 6.1 for ``qemu-virt-acpi`` with the board's series."""
+    return _built("acpi", linux_6_1, qemu_virt_acpi)
+
+
+@pytest.fixture(scope="session")
+def acpi_next_bundle(linux_6_1: Tree, qemu_virt_acpi: Board) -> Path:
+    """The same kernel as :func:`acpi_bundle` under another release, to kexec into."""
+    return _built("acpi-next", linux_6_1, qemu_virt_acpi, localversion="-next")
+
+
+@pytest.fixture(scope="session")
 def handover_bundle(linux_6_1: Tree, qemu_virt: Board) -> Path:
     """A bundle of 6.1 with the series, their test drivers and their unit tests."""
     series = patch_series.resolve(_HANDOVER)

@@ -88,10 +88,49 @@ def test_a_disk_is_left_as_it_is_and_only_this_machine_reaches_the_guests_port()
     assert _values(plain, "-drive") == _values(plain, "-netdev") == []
 
 
+def test_a_boards_disks_and_cards_are_always_there_and_the_first_are_the_runs_own() -> None:
+    vm = dataclasses.replace(_VM, disks=("d0", "d1"), nics=("n0", "n1"))
+    idle = qemu.command(vm, _PLACES)
+    assert all("driver=null-co" in drive for drive in _values(idle, "-drive"))
+    assert not any("hostfwd" in network for network in _values(idle, "-netdev"))
+    devices = _values(idle, "-device")
+    assert {"d0,drive=disk0", "d1,drive=disk1", "n0,netdev=net0", "n1,netdev=net1"} <= set(devices)
+    busy = qemu.command(dataclasses.replace(vm, disk=Path("/d"), guest_port=6379), _PLACES)
+    assert _values(busy, "-device") == devices
+    assert ["file=/d" in drive for drive in _values(busy, "-drive")] == [True, False]
+    assert ["hostfwd" in network for network in _values(busy, "-netdev")] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("smp", "memory_mib", "sizes", "cpus"),
+    [
+        (4, 2048, [1024, 1024], ["cpus=0-1", "cpus=2-3"]),
+        (3, 1700, [768, 932], ["cpus=0-0", "cpus=1-2"]),
+    ],
+)
+def test_nodes_share_memory_and_cpus(
+    smp: int, memory_mib: int, sizes: list[int], cpus: list[str]
+) -> None:
+    vm = dataclasses.replace(_VM, nodes=2, smp=smp, memory_mib=memory_mib)
+    argv = qemu.command(vm, _PLACES)
+    assert [text.rpartition("size=")[2] for text in _values(argv, "-object")] == [
+        f"{size}M" for size in sizes
+    ]
+    assert [text.rpartition(",")[2] for text in _values(argv, "-numa")] == cpus
+    assert _values(qemu.command(_VM, _PLACES), "-numa") == []
+
+
+def test_firmware_starts_the_kernel_where_the_board_has_one() -> None:
+    argv = qemu.command(dataclasses.replace(_VM, firmware=Path("/f.fd")), _PLACES)
+    assert _values(argv, "-bios") == ["/f.fd"]
+    assert _values(argv, "-kernel") == ["/b/Image"]
+    assert "-bios" not in qemu.command(_VM, _PLACES)
+
+
 def test_a_tap_device_takes_the_place_of_the_user_mode_network() -> None:
     machine = dataclasses.replace(_VM, guest_port=6379, tap="tap0")
     (network,) = _values(qemu.command(machine, _PLACES), "-netdev")
-    assert network == "tap,id=net,ifname=tap0,script=no,downscript=no"
+    assert network == "tap,id=net0,ifname=tap0,script=no,downscript=no"
 
 
 def test_the_port_that_qemu_chose_is_read_from_what_it_says() -> None:
