@@ -104,6 +104,7 @@ def first_record(planned: Plan, output: Path | None) -> Metadata:
         localversion=planned.localversion,
         source_date_epoch=planned.epoch,
         toolchain={"name": planned.toolchain.name} | planned.toolchain.describe(),
+        inputs=plan.inputs(planned),
         host=records.host(),
         fingerprint=planned.fingerprint(),
     )
@@ -165,6 +166,7 @@ def _produce(
         )
     with record.step("initramfs", "Making the initramfs"):
         init = initramfs.build_runtime(planned.toolchain, work.root / "runtime")
+        initramfs.install_runtime(work.root / "runtime", bundle / "runtime")
         initramfs.unpack(init, bundle / "initramfs", epoch=planned.epoch)
         initramfs.pack(bundle / "initramfs", bundle / "initramfs.cpio")
     with record.step("collect", "Collecting"):

@@ -16,6 +16,12 @@ from sku_build.toolchain import Toolchain
 
 _DIRECTORIES = ("bundle", "dev", "mnt", "proc", "run", "sys")
 # What the runtime installs on a target, and what its Makefile calls it.
+INSTALLED = {
+    "usr/bin/skuctl": "skuctl",
+    "usr/lib/sku/criu/sku.so": "sku.so",
+    "usr/lib/sku/sku-init": "sku-init",
+}
+# The same for the lab's guest.
 PROGRAMS = {
     "usr/bin/skuctl": "skuctl",
     "usr/lib/sku/sku-agent": "sku-agent",
@@ -29,13 +35,25 @@ def runtime_dir() -> Path:
 
 
 def build_runtime(toolchain: Toolchain, out: Path) -> Path:
-    """Compile ``sku-init`` into the directory ``out`` and return the program.
+    """Compile the runtime into the directory ``out`` and return ``sku-init``.
 
     It is always gcc that compiles it: a static program needs a C library, and the cross libraries
     are those of gcc. Raises CheckError when it does not compile or is for the wrong machine.
     """
-    _make(toolchain, out, "sku-init")
+    _make(toolchain, out)
     return _checked(out / "sku-init")
+
+
+def install_runtime(out: Path, root: Path) -> None:
+    """Copy what :func:`build_runtime` left in ``out`` to its places on a target, below ``root``.
+
+    Raises CheckError when a program is for the wrong machine.
+    """
+    for path, name in INSTALLED.items():
+        target = root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(_checked(out / name), target)
+        target.chmod(0o755)
 
 
 def build_programs(toolchain: Toolchain, out: Path) -> dict[str, Path]:
@@ -43,18 +61,18 @@ def build_programs(toolchain: Toolchain, out: Path) -> dict[str, Path]:
 
     Without a leading ``/``. Raises as :func:`build_runtime`.
     """
-    _make(toolchain, out, "all")
+    _make(toolchain, out)
     return {path: _checked(out / name) for path, name in PROGRAMS.items() if (out / name).exists()}
 
 
-def _make(toolchain: Toolchain, out: Path, target: str) -> None:
+def _make(toolchain: Toolchain, out: Path) -> None:
     source = runtime_dir()
     if not (source / "Makefile").is_file():
         raise UserError("the runtime's sources are missing", where=source)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     argv = ["make", "--no-print-directory", "-C", str(source), f"OUT={out}"]
-    done = run.run([*argv, f"CROSS_COMPILE={toolchain.cross}", target], check=False)
+    done = run.run([*argv, f"CROSS_COMPILE={toolchain.cross}", "all"], check=False)
     if done.status != 0:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
         errors = [line for line in said if "error:" in line] or said[-1:]

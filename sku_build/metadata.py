@@ -22,7 +22,7 @@ from sku_build.kconfig.model import Waived
 from sku_build.outcome import PatchOutcome
 
 FILE_NAME = "metadata.json"
-FORMAT = 1
+FORMAT = 2
 
 
 class Artefact(msgspec.Struct, frozen=True):
@@ -30,6 +30,18 @@ class Artefact(msgspec.Struct, frozen=True):
 
     path: str
     size: int
+    sha256: str
+
+
+class InputRecord(msgspec.Struct, frozen=True):
+    """A file that a build was made from.
+
+    ``kind`` is ``patch``, ``fragment``, ``board``, ``runtime`` or ``toolchain``; ``path`` is
+    relative to the toolkit's data, of a program of the toolchain its name alone.
+    """
+
+    kind: str
+    path: str
     sha256: str
 
 
@@ -115,6 +127,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     release: str | None = None
     source_date_epoch: int
     toolchain: dict[str, str]
+    inputs: list[InputRecord] = []
     config: ConfigRecord | None = None
     image: ImageRecord | None = None
     ccache: CcacheRecord | None = None

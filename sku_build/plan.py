@@ -7,21 +7,24 @@ import dataclasses
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import sku_build
-from sku_build import apply, git, initramfs, metadata
+from sku_build import apply, git, initramfs, layout, metadata, run
 from sku_build import board as boards
 from sku_build.board import Board
 from sku_build.composition import LeftOut
 from sku_build.errors import UserError
 from sku_build.kconfig.resolve import wanted_of
+from sku_build.metadata import InputRecord
 from sku_build.outcome import Applied
 from sku_build.series import Series
 from sku_build.toolchain import Toolchain, choose
 from sku_build.tree import Tree
 
+_LIBC = "libc.a"
 _LOCALVERSION = re.compile(r"[-+.\w~]{0,32}", re.ASCII)
 
 
@@ -138,3 +141,45 @@ def reproducer(planned: Plan, output: Path | None) -> str:
     if output is not None:
         argv += ["--output", str(output)]
     return shlex.join(argv)
+
+
+def inputs(planned: Plan) -> list[InputRecord]:
+    """Return every file that the build is made from, but the tree's own, with its hash.
+
+    The patches are those that were put on the tree; those of another kernel are left out.
+    """
+    root = layout.data_root()
+    runtime = initramfs.runtime_dir()
+    names, _ = wanted_of(
+        planned.board, planned.series, planned.tree.kernel, planned.toolchain.name, planned.extra
+    )
+    directories = {series.name: series.directory for series in planned.series}
+    files = [
+        *(
+            ("patch", directories[patch.series] / patch.file)
+            for patch in planned.applied.patches
+            if patch.commit
+        ),
+        *(("fragment", root / "configs" / f"{name}.config.j2") for name in names),
+        *(("board", path) for path in root.glob(f"boards/{planned.board.name}/board.toml")),
+        *(("runtime", path) for path in sorted(runtime.rglob("*")) if path.is_file()),
+    ]
+    return [
+        *(
+            InputRecord(kind, str(path.relative_to(root)), metadata.sha256(path))
+            for kind, path in files
+        ),
+        *_tools(planned.toolchain),
+    ]
+
+
+def _tools(toolchain: Toolchain) -> list[InputRecord]:
+    """The compiler, the linker, and the C library that the runtime is linked with."""
+    found = {name: shutil.which(name) for name in (toolchain.compiler, toolchain.linker)}
+    argv = [f"{toolchain.cross}gcc", f"-print-file-name={_LIBC}"]
+    found[_LIBC] = run.run(argv, check=False).stdout.strip()
+    return [
+        InputRecord("toolchain", name, metadata.sha256(Path(path)))
+        for name, path in found.items()
+        if path and Path(path).is_file()
+    ]

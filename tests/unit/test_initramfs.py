@@ -91,4 +91,8 @@ def test_all_programs_that_the_runtime_has_are_found_by_their_place(world: Path)
         makefile.read_text() + "all: sku-init\n\tcp $(OUT)/sku-init $(OUT)/sku-agent\n"
     )
     found = initramfs.build_programs(choose("arm64", ccache=False), world / "out")
-    assert found == {"usr/lib/sku/sku-agent": world / "out" / "sku-agent"}
+    assert found == {
+        "usr/bin/skuctl": world / "out" / "skuctl",
+        "usr/lib/sku/sku-agent": world / "out" / "sku-agent",
+        "usr/lib/sku/criu/sku.so": world / "out" / "sku.so",
+    }
