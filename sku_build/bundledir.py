@@ -12,10 +12,13 @@ from sku_build.errors import UserError
 from sku_build.metadata import FILE_NAME
 
 
-def check(output: Path) -> None:
-    """Raise UserError if ``output`` holds something that is not a bundle and would be lost."""
+def check(output: Path, *, mark: str = FILE_NAME) -> None:
+    """Raise UserError if ``output`` holds something that is not a bundle and would be lost.
+
+    ``mark`` is the file by which a directory is known for one.
+    """
     if output.is_dir():
-        if any(output.iterdir()) and not (output / FILE_NAME).is_file():
+        if any(output.iterdir()) and not (output / mark).is_file():
             raise UserError(
                 "the output directory is neither empty nor a bundle, and is left alone",
                 where=output,

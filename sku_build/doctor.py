@@ -56,6 +56,7 @@ _PROGRAMS = (
     _Need("clang", "clang lld llvm", "`sku build --llvm`", optional=True),
     _Need("ld.lld", "clang lld llvm", "`sku build --llvm`", optional=True),
     _Need("sparse", "sparse", "checking kernel patches", optional=True),
+    _Need("ssh-keygen", "openssh-client", "signing and verifying bundles", optional=True),
 )
 _CROSS = _Need(
     "aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross", "compiling for arm64"

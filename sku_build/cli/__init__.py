@@ -16,6 +16,7 @@ _COMMANDS = {
     "apply": "sku_build.cli.series:apply",
     "bench": "sku_build.cli.bench:bench",
     "build": "sku_build.cli.build:build",
+    "bundle": "sku_build.cli.bundle:bundle",
     "check": "sku_build.cli.check:check",
     "config": "sku_build.cli.config:config",
     "demo": "sku_build.cli.demo:demo",

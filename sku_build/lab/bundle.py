@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the lab takes from a bundle directory, checked before a machine is started with it."""
+"""What the lab takes from a bundle directory, checked before a machine is started with it.
+
+That is a directory of ``sku build``, or what ``sku bundle`` made of one.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from pathlib import Path
 
 from sku_build import arm64, metadata
 from sku_build.board import Board
+from sku_build.bundle import manifest
 from sku_build.errors import UserError
 
 IMAGE = "Image"
@@ -36,7 +40,14 @@ class Bundle:
 
 def board_name(path: Path) -> str:
     """Return the name of the board that the bundle at ``path`` was built for."""
-    return metadata.read(path).board
+    return _about(path).board
+
+
+def _about(path: Path) -> metadata.Metadata | manifest.Manifest:
+    packed = path / manifest.FILE_NAME
+    if packed.is_file() and not (path / metadata.FILE_NAME).exists():
+        return manifest.decode(packed.read_bytes(), str(packed))
+    return metadata.read(path)
 
 
 def load(path: Path, board: Board) -> Bundle:
@@ -48,8 +59,8 @@ def load(path: Path, board: Board) -> Bundle:
     path = path.resolve()
     if not path.is_dir():
         raise UserError("there is no such bundle directory", where=path, hint=_BUILD)
-    data = metadata.read(path)
-    if data.status != "complete":
+    data = _about(path)
+    if isinstance(data, metadata.Metadata) and data.status != "complete":
         raise UserError(f"the build of this bundle is {data.status}", where=path, hint=_BUILD)
     if data.board != board.name:
         raise UserError(

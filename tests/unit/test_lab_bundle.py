@@ -6,10 +6,13 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from sku_build import bundle as packing
 from sku_build.errors import CheckError, UserError
 from sku_build.lab import bundle
+from tests.unit import bundle_samples as samples
 from tests.unit import lab_fakes
 
 
@@ -52,3 +55,14 @@ def test_a_compressed_image_is_refused_and_its_compression_named(tmp_path: Path)
     (path / "Image").write_bytes(gzip.compress(bytes(4096)))
     with pytest.raises(CheckError, match="gzip"):
         bundle.load(path, lab_fakes.BOARD)
+
+
+def test_what_was_packed_for_a_target_is_taken_as_well(tmp_path: Path) -> None:
+    built = samples.build(tmp_path / "build")
+    (built / "Image").write_bytes((lab_fakes.bundle(tmp_path / "b") / "Image").read_bytes())
+    samples.change(built, artefacts=samples.metadata.artefacts(built))
+    packing.make(built, tmp_path / "packed")
+    found = bundle.load(tmp_path / "packed", lab_fakes.BOARD)
+    assert (found.cmdline, found.release) == (samples.CMDLINE, "6.1.192")
+    with pytest.raises(UserError, match="not for qemu-virt"):
+        bundle.load(tmp_path / "packed", msgspec.structs.replace(lab_fakes.BOARD, name="qemu-virt"))
