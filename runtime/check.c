@@ -99,8 +99,14 @@ void check_next(const struct update_options *options, struct check *check)
 {
 	struct problem problem;
 
+	if (options->refused) {
+		*found(check, "bundle") = *options->refused;
+		return;
+	}
 	if (image_check(options->image, &problem) < 0)
 		*found(check, "image") = problem;
+	if (options->bundle && check->count)
+		bundle_rename(options->bundle, &check->findings[check->count - 1].problem);
 	if (access(options->initrd, R_OK) < 0)
 		problem_set(found(check, "initrd"), errno, "give the next kernel's initramfs",
 			    "cannot read %s", options->initrd);

@@ -37,6 +37,9 @@ static const char usage[] =
 	"    --image FILE        the next kernel, an uncompressed Image\n"
 	"    --initrd FILE       its initramfs, with sku-init as /init\n"
 	"    --cmdline TEXT      its command line\n"
+	"    --bundle DIR        all three, signed: a directory of sku bundle, in place of them;\n"
+	"                        --cmdline with it is instead of the bundle's own\n"
+	"    --key FILE          public key to trust, or a directory of *.pub (" BUNDLE_KEYS ")\n"
 	"    --timeout S         undo the update if it has not jumped in S seconds (300)\n"
 	"    --phase-timeout PHASE=S  the same, for one phase\n"
 	"    --pause-before PHASE     wait there until /run/sku/continue exists\n"
@@ -68,6 +71,8 @@ enum choice {
 	OPTION_IMAGE,
 	OPTION_INITRD,
 	OPTION_CMDLINE,
+	OPTION_BUNDLE,
+	OPTION_KEY,
 	OPTION_NAME,
 	OPTION_TIMEOUT,
 	OPTION_PHASE_TIMEOUT,
@@ -89,6 +94,8 @@ static const struct option options[] = {
 	{ "image", required_argument, NULL, OPTION_IMAGE },
 	{ "initrd", required_argument, NULL, OPTION_INITRD },
 	{ "cmdline", required_argument, NULL, OPTION_CMDLINE },
+	{ "bundle", required_argument, NULL, OPTION_BUNDLE },
+	{ "key", required_argument, NULL, OPTION_KEY },
 	{ "name", required_argument, NULL, OPTION_NAME },
 	{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
 	{ "phase-timeout", required_argument, NULL, OPTION_PHASE_TIMEOUT },
@@ -108,6 +115,8 @@ static const struct option options[] = {
 
 struct given {
 	struct update_options update;
+	const char *bundle;
+	const char *key;
 	const char *output;
 	unsigned int mib;
 	bool no_kept_initramfs;
@@ -179,6 +188,12 @@ static int take_option(int option, const char *value, struct given *given)
 	case OPTION_CMDLINE:
 		given->update.cmdline = value;
 		return 0;
+	case OPTION_BUNDLE:
+		given->bundle = value;
+		return 0;
+	case OPTION_KEY:
+		given->key = value;
+		return 0;
 	case OPTION_NAME:
 		if (!*value || strlen(value) >= PIN_MEM_NAME_SIZE)
 			return wrong("--name", value, "give 1 to 63 letters");
@@ -226,11 +241,33 @@ static int take_option(int option, const char *value, struct given *given)
 	}
 }
 
+/* A bundle that is refused is a finding of the check, beside all others. */
+static int take_bundle(struct given *given)
+{
+	static struct problem refused;
+	static struct bundle bundle;
+
+	if (!given->bundle)
+		return given->key ? wrong("--key", given->key, "it goes with --bundle") : 0;
+	if (given->update.image || given->update.initrd)
+		return wrong("--bundle", given->bundle, "it brings what --image and --initrd name");
+	if (bundle_open(given->bundle, given->key, &bundle, &refused) < 0)
+		given->update.refused = &refused;
+	given->update.bundle = &bundle;
+	given->update.image = bundle.image;
+	given->update.initrd = bundle.initrd;
+	if (!given->update.cmdline)
+		given->update.cmdline = bundle.cmdline;
+	return 0;
+}
+
 /* What only makes sense when all options are known. */
 static int finish(struct given *given)
 {
 	static char cmdline[CMDLINE_MAX];
 
+	if (take_bundle(given) < 0)
+		return -EINVAL;
 	if (!given->no_kept_initramfs || !given->update.cmdline)
 		return 0;
 	if (kept_off(given->update.cmdline, cmdline, sizeof(cmdline)) < 0)
@@ -265,14 +302,14 @@ static enum status do_update(struct given *given)
 		return needs("update", "--pid");
 	if (!given->update.image != !given->update.initrd ||
 	    !given->update.image != !given->update.cmdline)
-		return needs("update", "--image, --initrd and --cmdline, or none of them after load");
+		return needs("update", "--bundle, or --image, --initrd and --cmdline, or none of them after load");
 	return update(&given->update);
 }
 
 static enum status do_load(struct given *given)
 {
 	if (!given->update.image || !given->update.initrd || !given->update.cmdline)
-		return needs("load", "--image, --initrd and --cmdline");
+		return needs("load", "--bundle, or --image, --initrd and --cmdline");
 	return update_load(&given->update);
 }
 

@@ -264,6 +264,8 @@ static int load_files(const struct update_options *options, struct problem *prob
 {
 	int r = kexec_load_files(options->image, options->initrd, options->cmdline, problem);
 
+	if (r < 0 && options->bundle)
+		bundle_rename(options->bundle, problem);
 	if (r == 0)
 		kept_say_next();
 	return r;

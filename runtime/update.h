@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "bundle.h"
 #include "freezer.h"
 #include "problem.h"
 
@@ -40,6 +41,8 @@ struct update_options {
 	const char *image; /* NULL: what `skuctl load` has loaded */
 	const char *initrd;
 	const char *cmdline;
+	const struct bundle *bundle;   /* where they are from, or NULL */
+	const struct problem *refused; /* why it is not taken, or NULL */
 	const char *name;                     /* of the session */
 	const struct freezer *freezer;
 	const char *freeze_command;	      /* of the freezer that is two commands */

@@ -25,7 +25,7 @@ SUITE = "trixie"  # has the CRIU 4.1.1 and redis 8.0.2 that docs/checkpoint.md i
 ARCHITECTURE = "arm64"
 PACKAGES = (
     *("base-files", "base-passwd", "bash", "coreutils", "dash", "grep", "mount", "procps", "sed"),
-    *("util-linux", "iproute2", "nftables", "criu", "redis-server"),
+    *("util-linux", "iproute2", "nftables", "criu", "redis-server", "openssh-client"),
 )
 SIZE_GIB = 8  # sparse: what an image of a gigabyte of redis and its CRIU images fit into
 
