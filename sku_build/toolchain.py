@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import platform
 import shutil
 from typing import Literal
@@ -29,6 +30,8 @@ _LLVM_PROGRAMS = {
     "llvm-strip": "llvm",
 }
 _CCACHE_SIZE = "5G"
+# What a user's environment may say to ccache: where results are shared with other machines.
+_CCACHE_SHARED = ("CCACHE_REMOTE_STORAGE", "CCACHE_REMOTE_ONLY")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,12 +87,14 @@ class Toolchain:
         """
         if not self.ccache:
             return {}
+        shared = {name: os.environ[name] for name in _CCACHE_SHARED if os.environ.get(name)}
         versions = "; ".join(_version(cc) for cc in (self.compiler, self.host_compiler))
         return {
             "CCACHE_DIR": str(layout.cache_dir("ccache")),
             "CCACHE_MAXSIZE": _CCACHE_SIZE,
             "CCACHE_NOHASHDIR": "1",
             "CCACHE_COMPILERCHECK": f"string:{versions}",
+            **shared,
         }
 
     def describe(self) -> dict[str, str]:

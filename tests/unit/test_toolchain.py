@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
 from __future__ import annotations
 
+import contextlib
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from sku_build import toolchain
+from sku_build import run, toolchain
 from sku_build.errors import ExitCode, InfraError, UserError
 from tests.unit import fakelinux
 
@@ -93,3 +99,46 @@ def test_describe_names_compiler_and_linker_versions(bin_dir: Path) -> None:
         "cc": "aarch64-linux-gnu-gcc (fake) 1.0",
         "ld": "aarch64-linux-gnu-ld (fake) 1.0",
     }
+
+
+@pytest.fixture
+def redis_url(tmp_path: Path) -> Iterator[str]:
+    """A redis on loopback; Debian's redis-tools has the server under another name."""
+    found = shutil.which("redis-server") or shutil.which("redis-check-rdb")
+    if found is None or shutil.which("ccache") is None:
+        pytest.skip("redis-tools or ccache is not installed")
+    server = tmp_path / "redis-server"
+    server.symlink_to(found)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    options = ("--port", str(port), "--bind", "127.0.0.1", "--save", "")
+    with subprocess.Popen([server, *options], stdout=subprocess.DEVNULL, cwd=tmp_path) as child:
+        try:
+            for _ in range(200):
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                    break
+                time.sleep(0.05)
+            yield f"redis://127.0.0.1:{port}"
+        finally:
+            child.kill()
+
+
+def test_what_one_machine_compiled_another_finds_in_the_store_they_share(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two caches that know nothing of each other, and one redis."""
+    monkeypatch.setenv("CCACHE_REMOTE_STORAGE", redis_url)
+    monkeypatch.setattr(toolchain.platform, "machine", lambda: "aarch64")
+    (tmp_path / "a.c").write_text("int a;\n")
+    said = []
+    for number in range(2):
+        monkeypatch.setenv("SKU_CACHE", str(tmp_path / f"cache{number}"))
+        chosen = toolchain.choose("arm64")
+        log = tmp_path / f"log{number}"
+        env = chosen.environment() | {"CCACHE_STATSLOG": str(log)}
+        argv = ["ccache", chosen.compiler, "-c", tmp_path / "a.c", "-o", tmp_path / "a.o"]
+        run.run(argv, env=env, cwd=tmp_path)
+        said.append(log.read_text().splitlines())
+    assert "remote_storage_hit" not in said[0]
+    assert "remote_storage_hit" in said[1]
+    assert "cache_miss" not in said[1]
