@@ -44,6 +44,8 @@ _LEFT_OUT = (
     *("usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale", "usr/share/lintian"),
     *("usr/share/bash-completion", "usr/lib/systemd", "usr/share/perl5"),
 )
+# All of it is root's in the end, and a user namespace may not have the owners that packages name.
+_TAR = {"TAR_OPTIONS": "--no-same-owner"}
 _MERGED = ("bin", "lib", "sbin")
 _KEPT_IMAGES = 3
 _TEMPORARY = ".rootfs-"
@@ -139,7 +141,7 @@ def unpack(packages: Sequence[Path], root: Path) -> None:
     """
     root.mkdir(parents=True)
     for package in sorted(packages, key=lambda path: not path.name.startswith("base-files_")):
-        run.run(["dpkg-deb", "--extract", package, root])
+        run.run(["dpkg-deb", "--extract", package, root], env=_TAR)
         for name in _MERGED:
             if not (root / name).is_symlink():
                 raise CheckError(f"it replaces the link /{name} of base-files", where=package)
