@@ -44,8 +44,12 @@ _LEFT_OUT = (
     *("usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale", "usr/share/lintian"),
     *("usr/share/bash-completion", "usr/lib/systemd", "usr/share/perl5"),
 )
-# All of it is root's in the end, and a user namespace may not have the owners that packages name.
-_TAR = {"TAR_OPTIONS": "--no-same-owner"}
+# As `dpkg-deb --extract`, but for the owners: all of it is root's in the end, and a user namespace
+# may not have those that packages name.
+_UNPACK = """
+set -o pipefail
+dpkg-deb --fsys-tarfile "$1" | tar -C "$2" -xf - --no-same-owner --same-permissions
+"""
 _MERGED = ("bin", "lib", "sbin")
 _KEPT_IMAGES = 3
 _TEMPORARY = ".rootfs-"
@@ -141,7 +145,7 @@ def unpack(packages: Sequence[Path], root: Path) -> None:
     """
     root.mkdir(parents=True)
     for package in sorted(packages, key=lambda path: not path.name.startswith("base-files_")):
-        run.run(["dpkg-deb", "--extract", package, root], env=_TAR)
+        run.run(["bash", "-c", _UNPACK, "bash", package, root])
         for name in _MERGED:
             if not (root / name).is_symlink():
                 raise CheckError(f"it replaces the link /{name} of base-files", where=package)
