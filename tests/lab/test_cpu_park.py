@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +25,8 @@ pytestmark = pytest.mark.lab
 
 _REPORT = "/sys/kernel/cpu_park"
 _DAMAGE = "/sys/kernel/debug/cpu_park_damage"
+# arch/arm64/kernel/cpu_park/abi.h: the mark, and the version that this kernel reads
+_MARK = struct.pack("<16sQ", b"cpu_park's mark'", 1)
 _WARNING = 4
 _CPUS = 4
 # Longer than a busy machine takes from the jump to its second CPU.
@@ -128,6 +132,29 @@ def start(handover_bundle: Path, qemu_virt: Board, tmp_path: Path) -> Start:
                 running.power_off()
 
     return started
+
+
+def unmarked(bundle: Path, directory: Path, mark: bytes) -> Path:
+    """Return a copy of ``bundle`` whose Image has ``mark`` in place of that of cpu_park."""
+    image = (bundle / "Image").read_bytes()
+    assert image.count(_MARK) == 1
+    directory.mkdir()
+    (directory / "Image").write_bytes(image.replace(_MARK, mark))
+    shutil.copyfile(bundle / "initramfs.cpio", directory / "initramfs.cpio")
+    return directory
+
+
+@pytest.mark.parametrize(
+    "mark", [bytes(24), _MARK[:16] + struct.pack("<Q", 2)], ids=["none", "another version"]
+)
+def test_no_cpu_is_parked_for_an_image_that_does_not_say_that_it_can(
+    start: Start, handover_bundle: Path, tmp_path: Path, mark: bytes
+) -> None:
+    with start(share=unmarked(handover_bundle, tmp_path / "next", mark)) as it:
+        assert it.jump().cpus_online == "0-3"
+        assert (it.told("record"), it.came_up()) == ("accepted", (0, 3))
+        assert it.counts("teardown_parked", "teardown_psci", "bringup_waited") == (0, 3, 0)
+        assert it.warnings() == []
 
 
 def test_all_cpus_are_parked_and_come_back_whichever_goes_on(start: Start) -> None:
