@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "auxv.h"
 #include "cleanup.h"
 #include "facts.h"
 #include "file.h"
@@ -144,6 +145,8 @@ void check_application(const struct update_options *options, struct check *check
 		if (state == 'T' || state == 't')
 			problem_set(found(check, "application"), 0, "let it run first (kill -CONT)",
 				    "process %d is stopped or traced", tasks.pids[i]);
+		if (options->image && auxv_fits(tasks.pids[i], options->image, &problem) < 0)
+			*found(check, "application") = problem;
 	}
 	check_session(&tasks, options->pid, check);
 }

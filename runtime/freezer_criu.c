@@ -259,7 +259,9 @@ static int begin_freeze(struct freezing *freezing)
 		"--libdir",	       PLUGIN_DIRECTORY,
 		"--file-locks",	       NULL,
 	};
-	static const char *const environment[] = { PLUGIN_SOCKET "=" STATE_SOCKET, NULL };
+	/* Preloaded for the sake of what it answers in the C library's place, see plugin.c. */
+	static const char *const environment[] = { PLUGIN_SOCKET "=" STATE_SOCKET,
+						   "LD_PRELOAD=" PLUGIN, NULL };
 	int r = listen_for_plugin(freezing->problem);
 
 	snprintf(pid, sizeof(pid), "%d", freezing->pid);

@@ -15,8 +15,10 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "criu_plugin.h"
@@ -192,6 +194,22 @@ static void end(int stage, int result)
 {
 	(void)stage;
 	(void)result;
+}
+
+/*
+ * Kernels from 6.16 on answer for SO_PASSCRED and SO_PASSSEC only where these can be set, and not
+ * for a TCP socket. CRIU 4.1.1 asks for them of every socket, and takes that for the end. As the
+ * plug-in is preloaded too, CRIU is told here what older kernels answer: not set.
+ */
+int getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restrict size)
+{
+	long r = syscall(SYS_getsockopt, fd, level, name, value, size);
+
+	if (r == 0 || errno != EOPNOTSUPP || level != SOL_SOCKET || *size != sizeof(int) ||
+	    (name != SO_PASSCRED && name != SO_PASSSEC))
+		return (int)r;
+	*(int *)value = 0;
+	return 0;
 }
 
 /* The name CRIU looks up. */
