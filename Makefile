@@ -2,19 +2,20 @@
 # make demo     the whole way on a real kernel, ending in a table
 # make test     linters, unit, tree and lab tests
 # make unit     linters and the tests that need no kernel (seconds)
+# make packages the runtime as a Debian and an rpm package, built and checked (installs tools: 20 MB)
 # make browser  the page of `sku report`, laid out in Chromium (installs it: 80 MB to download)
 
 VENV ?= .venv
 SKU := $(VENV)/bin/sku
 PYTEST := $(VENV)/bin/python -m pytest
 
-.PHONY: demo test unit browser bootstrap
+.PHONY: demo test unit browser packages bootstrap
 
 demo: bootstrap
 	$(SKU) demo
 
 test: bootstrap
-	$(PYTEST) tests/lint tests/unit tests/browser tests/tree tests/lab
+	$(PYTEST) tests/lint tests/unit tests/browser tests/packages tests/tree tests/lab
 
 unit: bootstrap
 	$(PYTEST) tests/lint tests/unit
@@ -22,6 +23,10 @@ unit: bootstrap
 browser:
 	@ci/bootstrap --browser $(VENV)
 	SKU_REQUIRE_BROWSER=1 $(PYTEST) tests/browser
+
+packages:
+	@ci/bootstrap --packages $(VENV)
+	SKU_REQUIRE_PACKAGES=1 $(PYTEST) tests/packages
 
 bootstrap:
 	@ci/bootstrap $(VENV)

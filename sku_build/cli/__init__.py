@@ -22,6 +22,7 @@ _COMMANDS = {
     "demo": "sku_build.cli.demo:demo",
     "doctor": "sku_build.cli.doctor:doctor",
     "lab": "sku_build.cli.lab:lab",
+    "package": "sku_build.cli.package:package",
     "report": "sku_build.cli.report:report",
     "series": "sku_build.cli.series:series",
     "tree": "sku_build.cli.tree:tree",
