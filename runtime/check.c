@@ -26,7 +26,7 @@ static struct problem *found(struct check *check, const char *what)
 	return &check->findings[check->count++].problem;
 }
 
-static bool reads(const char *path, const char *wanted)
+static bool says(const char *path, const char *wanted)
 {
 	char text[64];
 
@@ -37,7 +37,7 @@ static bool reads(const char *path, const char *wanted)
 /* Check the kernel that is loaded: one of somebody else's is neither replaced nor jumped into. */
 void check_loaded(const struct update_options *options, struct check *check)
 {
-	bool loaded = reads("/sys/kernel/kexec_loaded", "1");
+	bool loaded = says("/sys/kernel/kexec_loaded", "1");
 
 	if (loaded && !state_loaded())
 		problem_set(found(check, "kexec"), 0, "unload it: kexec -u",
@@ -73,7 +73,7 @@ void check_machine(const struct update_options *options, struct check *check)
 			    "cannot open " PIN_DEVICE);
 	else
 		close(device);
-	if (reads("/proc/sys/kernel/kexec_load_disabled", "1"))
+	if (says("/proc/sys/kernel/kexec_load_disabled", "1"))
 		problem_set(found(check, "kexec"), 0,
 			    "boot with kernel.kexec_load_disabled=0: it cannot be taken back",
 			    "kexec is switched off (kernel.kexec_load_disabled)");
@@ -95,6 +95,21 @@ static bool keeps(const char *cmdline)
 	       (!strcmp(value, "on") || !strcmp(value, "1") || !strcmp(value, "y"));
 }
 
+/* After the jump is too late to find out that the next kernel refuses what is handed over. */
+static int check_image(const struct update_options *options, struct problem *problem)
+{
+	struct reads running = { 0 };
+	struct reads next = { 0 };
+	int r = image_check(options->image, &next, problem);
+
+	/* What has no /dev/pin_mem is told so in plain words by check_machine(). */
+	if (r < 0 || access(PIN_DEVICE, F_OK) < 0)
+		return r;
+	r = reads_running("", &running, problem);
+	return r < 0 ? r : reads_compare(&running, &next, options->image, options->no_pid_reserve,
+					 problem);
+}
+
 /* Check the next kernel. */
 void check_next(const struct update_options *options, struct check *check)
 {
@@ -104,7 +119,7 @@ void check_next(const struct update_options *options, struct check *check)
 		*found(check, "bundle") = *options->refused;
 		return;
 	}
-	if (image_check(options->image, &problem) < 0)
+	if (check_image(options, &problem) < 0)
 		*found(check, "image") = problem;
 	if (options->bundle && check->count)
 		bundle_rename(options->bundle, &check->findings[check->count - 1].problem);

@@ -26,15 +26,14 @@ struct header {
 #define FLAG_BIG_ENDIAN 1U
 #define FLAG_PAGE_SIZE(flags) ((flags) >> 1 & 3)
 
-/* What a kernel has in it that can take over: the name of pin_mem's records, and of KHO's format. */
-static const char *const marks[] = { "pin_mem-", "kho-v4" };
-
 static const uint64_t page_sizes[] = { 0, 4096, 16384, 65536 };
 
-static int check(const char *path, const char *data, size_t size, struct problem *problem)
+static int check(const char *path, const char *data, size_t size, struct reads *reads,
+		 struct problem *problem)
 {
 	struct header header;
 	uint64_t page_size;
+	int r;
 
 	if (size < sizeof(header))
 		return problem_set(problem, ENOEXEC, "give an uncompressed arm64 Image",
@@ -48,20 +47,20 @@ static int check(const char *path, const char *data, size_t size, struct problem
 	if (page_size && page_size != (uint64_t)sysconf(_SC_PAGESIZE))
 		return problem_set(problem, EINVAL, "build the next kernel with this one's page size",
 				   "%s has pages of %ju bytes", path, (uintmax_t)page_size);
-	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
-		if (!memmem(data, size, marks[i], strlen(marks[i])))
-			return problem_set(problem, EINVAL,
-					   "build the next kernel with the series pin_mem and what "
-					   "it requires", "%s cannot take memory over (no '%s')",
-					   path, marks[i]);
-	return 0;
+	r = reads_find(path, data, size, reads, problem);
+	if (r == 0 && !reads->count)
+		return problem_set(problem, EINVAL,
+				   "build the next kernel with the series pin_mem and what it requires",
+				   "%s cannot take memory over: it does not say what it reads", path);
+	return r;
 }
 
 /*
- * Check that the file @path is a kernel for this machine that can take memory over. It costs a
- * look at all of the file. Return 0 or a negative errno, with @problem set.
+ * Check that the file @path is a kernel for this machine that can take memory over, and add what it
+ * reads to @reads. It costs a look at all of the file. Return 0 or a negative errno, with @problem
+ * set.
  */
-int image_check(const char *path, struct problem *problem)
+int image_check(const char *path, struct reads *reads, struct problem *problem)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat about;
@@ -77,7 +76,7 @@ int image_check(const char *path, struct problem *problem)
 	data = mmap(NULL, (size_t)about.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (data == MAP_FAILED)
 		return problem_set(problem, errno, NULL, "cannot read %s", path);
-	r = check(path, data, (size_t)about.st_size, problem);
+	r = check(path, data, (size_t)about.st_size, reads, problem);
 	munmap(data, (size_t)about.st_size);
 	return r;
 }

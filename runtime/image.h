@@ -4,7 +4,8 @@
 #define SKU_IMAGE_H
 
 #include "problem.h"
+#include "reads.h"
 
-int image_check(const char *path, struct problem *problem);
+int image_check(const char *path, struct reads *reads, struct problem *problem);
 
 #endif

@@ -173,6 +173,31 @@ def test_an_image_that_is_none_ends_the_update_before_it_begins(
     assert done.wrong == []
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("va_bits 48", "va_bits 39", "va_bits is 48 here, and 39 there"),
+        ("pin_mem 1", "pin_mem 9", "pin_mem is 1 here, and 9 there"),
+        ("pid_reserve 1", "pid_reserve 9", "pid_reserve is 1 here, and 9 there"),
+        (r"\[kho reads\]", "[who reads]", "it does not say what it reads"),
+    ],
+)
+def test_a_next_kernel_that_cannot_read_what_this_one_writes_is_refused(
+    served: tuple[Service, Census], old: str, new: str, why: str
+) -> None:
+    service, before = served
+    with service.machine.phase(Phase.LOAD):
+        service.machine.run(f"LC_ALL=C sed 's/{old}/{new}/' /bundle/Image >/run/Image")
+        # `skuctl load` looks, too: afterwards nobody has the Image any more.
+        words = service.next_kernel.replace("/bundle/Image", "/run/Image")
+        loaded = service.machine.run(f"skuctl load {words}", check=False)
+        assert (loaded.status, why in loaded.output) == (ExitCode.CHECK, True), loaded.output
+    command = service.command().replace("/bundle/Image", "/run/Image")
+    done = drilled(service, before, command)
+    assert (done.status, done.wrong) == (ExitCode.CHECK, []), done.output
+    assert why in done.output
+
+
 def test_a_next_kernel_that_takes_nothing_over_is_refused(served: tuple[Service, Census]) -> None:
     service, before = served
     done = drilled(service, before, service.command().replace("kho=on", "kho=off"))

@@ -217,10 +217,39 @@ static int on_child(const char *word)
 
 static int on_image(const char *path)
 {
-	int r = image_check(path, &problem);
+	struct reads reads = { 0 };
+	int r = image_check(path, &reads, &problem);
 
 	printf("%d\n%s\n", r, r < 0 ? problem.text : "");
 	return 0;
+}
+
+/* The directory holds the next kernel's Image, and the files that the running one has. */
+static int compare(const char *directory, bool no_pid_reserve)
+{
+	struct reads running = { 0 };
+	struct reads next = { 0 };
+	char path[4096];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/Image", directory);
+	r = image_check(path, &next, &problem);
+	if (r == 0)
+		r = reads_running(directory, &running, &problem);
+	if (r == 0)
+		r = reads_compare(&running, &next, "Image", no_pid_reserve, &problem);
+	printf("%d\n%s\n%s\n", r, r < 0 ? problem.text : "", r < 0 ? problem.hint : "");
+	return 0;
+}
+
+static int on_reads(const char *directory)
+{
+	return compare(directory, false);
+}
+
+static int on_reads_no_pids(const char *directory)
+{
+	return compare(directory, true);
 }
 
 static int on_warm(const char *pid)
@@ -288,6 +317,7 @@ int main(int argc, char **argv)
 		{ "image", on_image },	     { "warm", on_warm },   { "read", on_read },
 		{ "restore", on_restore },   { "kept", on_kept },   { "hush", on_hush },
 		{ "wake", on_wake },	     { "handshakes", on_handshakes },
+		{ "reads", on_reads },	     { "reads-no-pids", on_reads_no_pids },
 	};
 
 	for (size_t i = 0; argc == 3 && i < sizeof(parts) / sizeof(parts[0]); i++)

@@ -26,7 +26,19 @@ from tests.unit import tcp_peers
 
 _PARTS = (
     *("app", "areas", "buffer", "child", "file", "freezer_criu", "handshakes", "image", "images"),
-    *("json", "kept", "net", "netlink", "pin", "problem", "segment", "silence", "state", "tasks"),
+    *(
+        "json",
+        "kept",
+        "net",
+        "netlink",
+        "pin",
+        "problem",
+        "reads",
+        "segment",
+        "silence",
+        "state",
+        "tasks",
+    ),
     *("tcp", "wake", "warm"),
 )
 _FLAGS = ("-std=gnu11", "-D_GNU_SOURCE", "-g", "-Wall", "-Wextra", "-Werror")
@@ -347,17 +359,31 @@ def _image(flags: int, tail: bytes, magic: bytes = b"ARM\x64") -> bytes:
     return struct.pack("<8xQQQ24x4s4x", 0, 0, flags, magic) + tail
 
 
+PIN_READS = "[kho reads]\nkho kho-v4\npin_mem 1 2\npage_shift 12\nva_bits 48\nhuge_pages pmd"
+PID_READS = "[kho reads]\npid_reserve 1"
+READS = f"..{PIN_READS}\0..{PID_READS}\0..".encode()
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [
         (b"", "for a kernel"),
         (b"short", "for a kernel"),
-        (_image(0b0010, b"pin_mem- kho-v4", b"MZ\0\0"), "for a kernel"),
-        (_image(0b0011, b"pin_mem- kho-v4"), "for a kernel"),
-        (_image(0b0110, b"pin_mem- kho-v4"), "pages of 65536 bytes"),
-        (_image(0b0010, b"kho-v4"), "no 'pin_mem-'"),
-        (_image(0b0010, b"pin_mem-"), "no 'kho-v4'"),
-        (_image(0b0010, b"pin_mem- kho-v4"), ""),
+        (_image(0b0010, READS, b"MZ\0\0"), "for a kernel"),
+        (_image(0b0011, READS), "for a kernel"),
+        (_image(0b0110, READS), "pages of 65536 bytes"),
+        (_image(0b0010, b"pin_mem- kho-v4"), "does not say what it reads"),
+        (_image(0b0010, b"[kho reads]\n\0"), "does not say what it reads"),
+        (_image(0b0010, b"[kho reads]\npin_mem\0"), "a damaged text"),
+        (_image(0b0010, b"[kho reads]\npin_mem \0"), "a damaged text"),
+        (_image(0b0010, b"[kho reads]\npin_mem 1\x01\0"), "a damaged text"),
+        (_image(0b0010, b"[kho reads]\n" + b"p" * 32 + b" 1\0"), "a damaged text"),
+        (_image(0b0010, b"[kho reads]\npin_mem 1\npin_mem 1\0"), "a damaged text"),
+        (_image(0b0010, READS + READS), "a damaged text"),
+        (_image(0b0010, b"[kho reads]\npin_mem 1" + b" 1" * 1000), "a damaged text"),
+        (_image(0b0010, b"[kho reads]\n" + b"pin_mem 1"), ""),
+        (_image(0b0010, READS), ""),
+        (_image(0b0010, READS + b"[kho reads]\n\0"), ""),
     ],
 )
 def test_a_kernel_that_cannot_take_over_is_told(
@@ -368,6 +394,69 @@ def test_a_kernel_that_cannot_take_over_is_told(
     result, said = part("image", file)
     assert why in said
     assert (int(result) < 0) == bool(why)
+
+
+def _machine(directory: Path, **files: str) -> Path:
+    """Make the files with which a running kernel says what it writes."""
+    places = {
+        "pin_mem": "sys/class/misc/pin_mem/reads",
+        "pid_reserve": "proc/sys/kernel/pid_reserve_reads",
+    }
+    for name, text in files.items():
+        file = directory / places[name]
+        file.parent.mkdir(parents=True)
+        file.write_text(f"{text}\n")
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why", "hint"),
+    [
+        (b"", b"", "", ""),
+        (b"va_bits 48", b"va_bits 52", "", ""),
+        (b"pin_mem 1 2", b"pin_mem 2 3", "", ""),
+        (b"pin_mem 1 2", b"new 1\npin_mem 2", "", ""),
+        (b"va_bits 48", b"va_bits 39", "va_bits is 48 here, and 39 there", "virtual addresses"),
+        (b"pin_mem 1 2", b"pin_mem 1", "pin_mem is 2 here, and 1 there", "series pin_mem"),
+        (b"pin_mem 1 2", b"pin_mem 22", "pin_mem is 2 here, and 22 there", "series pin_mem"),
+        (b"kho-v4", b"kho-v5", "kho is kho-v4 here, and kho-v5 there", "handover"),
+        (b"page_shift 12", b"page_shift 16", "page_shift is 12 here", "page size"),
+        (b"\nhuge_pages pmd", b"", "huge_pages is pmd here, and none there", "TRANSPARENT"),
+        (b"pid_reserve 1", b"pid_reserve 2", "pid_reserve is 1 here", "--no-pid-reserve"),
+        (b"pid_reserve 1", b"other 1", "pid_reserve is 1 here, and none there", "--no-pid"),
+    ],
+)
+def test_a_next_kernel_must_read_what_this_one_writes(
+    part: Part, tmp_path: Path, old: bytes, new: bytes, why: str, hint: str
+) -> None:
+    _machine(tmp_path, pin_mem=PIN_READS, pid_reserve=PID_READS)
+    (tmp_path / "Image").write_bytes(_image(0b0010, READS.replace(old, new)))
+    result, said, todo = part("reads", tmp_path)
+    assert (int(result) < 0) == bool(why)
+    assert why in said
+    assert hint in todo
+
+
+def test_what_is_not_written_or_not_wanted_need_not_be_read(part: Part, tmp_path: Path) -> None:
+    image = _image(0b0010, PIN_READS.encode())
+    one, other = (tmp_path / name for name in ("one", "other"))
+    _machine(one, pin_mem=PIN_READS)
+    _machine(other, pin_mem=PIN_READS, pid_reserve=PID_READS)
+    for directory in (one, other):
+        (directory / "Image").write_bytes(image)
+    assert part("reads", one)[0] == "0"
+    assert int(part("reads", other)[0]) < 0
+    assert part("reads-no-pids", other)[0] == "0"
+
+
+def test_a_running_kernel_that_does_not_say_what_it_writes_is_told(
+    part: Part, tmp_path: Path
+) -> None:
+    _machine(tmp_path, pid_reserve=PID_READS)
+    (tmp_path / "Image").write_bytes(_image(0b0010, READS))
+    result, said, _ = part("reads", tmp_path)
+    assert int(result) < 0
+    assert "no /sys/class/misc/pin_mem/reads" in said
 
 
 def test_the_word_against_kept_files_is_the_kernels_wherever_its_own_words_end(part: Part) -> None:
