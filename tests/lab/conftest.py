@@ -18,7 +18,7 @@ from sku_build.tree import Tree
 
 _HANDOVER = (
     *("deferred_init", "handover", "pid_reserve", "pin_mem", "cpu_park"),
-    *("quick_kexec", "kept_initramfs"),
+    *("quick_kexec", "kept_initramfs", "device_state"),
 )
 _FOR_TESTS = (
     "CONFIG_DEBUG_FS=y",
@@ -31,6 +31,8 @@ _FOR_TESTS = (
     "CONFIG_INITRAMFS_KEPT_KUNIT_TEST=y",
     "CONFIG_ARM64_CPU_PARK_KUNIT_TEST=y",
     "CONFIG_ARM64_CPU_PARK_TEST=y",
+    "CONFIG_DEVICE_STATE_KUNIT_TEST=y",
+    "CONFIG_DEVICE_STATE_TEST=y",
 )
 _HANG = 'void _start(void) { for (;;) __asm__ volatile("wfe"); }\n'
 
