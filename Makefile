@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # make demo     the whole way on a real kernel, ending in a table
 # make test     linters, unit, tree and lab tests
+# make test-matrix  all kernel lines, updates across them, and README.md's table of it (nightly)
 # make unit     linters and the tests that need no kernel (seconds)
 # make packages the runtime as a Debian and an rpm package, built and checked (installs tools: 20 MB)
 # make browser  the page of `sku report`, laid out in Chromium (installs it: 80 MB to download)
@@ -9,13 +10,16 @@ VENV ?= .venv
 SKU := $(VENV)/bin/sku
 PYTEST := $(VENV)/bin/python -m pytest
 
-.PHONY: demo test unit browser packages bootstrap
+.PHONY: demo test test-matrix unit browser packages bootstrap
 
 demo: bootstrap
 	$(SKU) demo
 
 test: bootstrap
 	$(PYTEST) tests/lint tests/unit tests/browser tests/packages tests/tree tests/lab
+
+test-matrix: bootstrap
+	$(SKU) lab matrix --result docs/matrix.json --document README.md
 
 unit: bootstrap
 	$(PYTEST) tests/lint tests/unit

@@ -109,7 +109,13 @@ def failure(tree: str, patches: list[PatchOutcome]) -> CheckError:
     )
 
 
+def counts(patches: list[PatchOutcome]) -> dict[str, int]:
+    """Return outcome → patches, without outcomes that no patch has."""
+    found = {str(kind): sum(item.outcome is kind for item in patches) for kind in Outcome}
+    return {kind: count for kind, count in found.items() if count}
+
+
 def summary(patches: list[PatchOutcome]) -> str:
     """Return the outcomes counted, such as ``3 applied, 1 skipped``."""
-    counts = {kind: sum(item.outcome is kind for item in patches) for kind in Outcome}
-    return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "no patches"
+    found = counts(patches)
+    return ", ".join(f"{count} {kind}" for kind, count in found.items()) or "no patches"

@@ -13,6 +13,7 @@ import msgspec
 from sku_build import board as boards
 from sku_build import console, history
 from sku_build.board import Board
+from sku_build.cli.matrix import matrix
 from sku_build.cli.options import TIMEOUT_FACTOR
 from sku_build.errors import CheckError
 from sku_build.lab import (
@@ -64,6 +65,9 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+lab.add_command(matrix)
 
 
 @lab.command("boot")

@@ -85,7 +85,7 @@ class Service:
         """Have the guest update its kernel while the client sends; :meth:`mount` comes first.
 
         Returns the first kernel's log, and how the second one came up. Raises CheckError with what
-        ``skuctl`` said when there is no second one.
+        ``skuctl`` said when there is no second one, and its exit status as data.
         """
         machine = self.machine
         lines = self.run.log(machine, 1)
@@ -98,6 +98,7 @@ class Service:
                 raise CheckError(
                     f"skuctl ended with status {status}: {output.strip()}",
                     where=machine.serial_log,
+                    data={"status": status},
                 )
         return lines, init
 
