@@ -21,7 +21,7 @@ from sku_build.errors import CheckError
 from sku_build.lab.traffic import Traffic, traffic
 
 COUNTER = "sku:counter"
-_INTERVAL_S = 0.005
+INTERVAL_S = 0.005
 _CONNECT_S = 30.0
 _LAST = "the last reply"
 
@@ -33,11 +33,16 @@ class ConnectionBroke(CheckError):
 class Client:
     """A connection to redis on a ``port`` of ``host``; closed with the ``with`` block.
 
+    A request goes out every ``interval_s`` seconds.
+
     It is in one of two states: :meth:`ask` sends a command and waits for the reply; between
     :meth:`start` and :meth:`stop` a stream of INCRs goes out, an answer awaited or not.
     """
 
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, port: int, host: str = "127.0.0.1", *, interval_s: float = INTERVAL_S
+    ) -> None:
+        self._interval_s = interval_s
         self._connection = Connection(
             host=host,
             port=port,
@@ -123,7 +128,7 @@ class Client:
             while not self._stopping.is_set():
                 self._sent.append(time.monotonic_ns())
                 self._connection.send_command("INCR", COUNTER)
-                due = max(due + _INTERVAL_S, time.monotonic())
+                due = max(due + self._interval_s, time.monotonic())
                 self._stopping.wait(due - time.monotonic())
             self._connection.send_command("ECHO", _LAST)
         except (RedisError, OSError) as error:

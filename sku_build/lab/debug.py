@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A kernel that watches itself, through the selftest of ``pin_mem`` again and again and an update.
 
-The selftest takes memory out of tasks, and gives it back in all the ways there are: when asked to,
-when closed, killed or refused. Then redis is updated to the same kernel. Neither may bring about a
-complaint of a kernel.
+The series' unit tests run at the boot. The selftest takes memory out of tasks, and gives it back
+in all the ways there are: when asked to, when closed, killed or refused. Then redis is updated to
+the same kernel. No kernel may complain of any of it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import dataclasses
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +22,8 @@ from sku_build import composition, git, image, layout, metadata, run, toolchain
 from sku_build import tree as trees
 from sku_build.board import Board
 from sku_build.errors import CheckError, UserError
-from sku_build.lab import bundle, update, watched
+from sku_build.lab import bundle, kunit, update, watched
+from sku_build.lab.kunit import Suite
 from sku_build.lab.machine import Machine
 from sku_build.lab.results import FORMAT
 from sku_build.lab.scenario import Options, Run
@@ -50,6 +51,8 @@ _TESTED = (
 # which are no warnings to the kernel, such as kmemleak's.
 _APPEND = "page_poison=1 loglevel=7"
 _SLOWNESS = 6  # how much longer everything may take than in an ordinary kernel
+# Requests at the ordinary rate would leave such a guest no time for an update.
+_INTERVAL_S = 0.2
 _MEMORY_MIB = 3072  # KASAN's shadow alone is an eighth of it
 
 _TEST = f"/bundle/{SELFTEST} local"
@@ -61,6 +64,9 @@ _SWAP_OFF = "[ ! -e /swap ] || { swapoff /swap && rm /swap; }"
 _LEAKS = "/sys/kernel/debug/kmemleak"
 # An object that changed since the last scan, or is younger than 5 s, is not reported: two scans.
 _SCAN = f"echo scan >{_LEAKS} && sleep 6 && echo scan >{_LEAKS} && cat {_LEAKS}"
+# How CPUs came here: what became of the record, how many were parked, and how many came from there.
+_PARK = "/sys/kernel/cpu_park"
+_PARKED = f"cat {_PARK}/record {_PARK}/teardown_parked {_PARK}/bringup_parked 2>&1"
 _VERDICT = re.compile(r"^(?P<bad>not )?ok \d+ (?P<what>.*)$", re.MULTILINE)
 
 
@@ -73,18 +79,24 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DebugResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of ``sku lab debug``; ``complaints`` is all that must not be, empty when well."""
+    """The result of ``sku lab debug``; ``complaints`` is all that must not be, empty when well.
+
+    ``suites`` are the unit tests of both kernels. ``parked`` has what the second one says of the
+    CPUs of the first: what became of their record, how many were parked, how many came from there.
+    """
 
     format: int = FORMAT
     kind: Literal["debug"] = "debug"
     board: str
     release: str
     watchers: list[str]
+    suites: list[Suite] = []
     loops: list[Loop]
     data_mib: int
     update: Watched
+    parked: list[str] = []
     leaks: list[str]
-    complaints: list[str]
+    complaints: list[str] = []
     directory: str
 
 
@@ -93,6 +105,7 @@ def build(tree_name: str, board: Board) -> Path:
     tree = trees.ensure(tree_name)
     output = layout.cache_dir("debug") / f"{board.name}-{tree.name}"
     chosen = composition.of_board(board, tree.kernel)
+    names = [item.name for item in chosen.series]
     image.build(
         tree,
         board,
@@ -100,7 +113,7 @@ def build(tree_name: str, board: Board) -> Path:
         left_out=chosen.left_out,
         output=output,
         fragments=[FRAGMENT],
-        extra=_TESTED,
+        extra=(*_TESTED, *(f"CONFIG_{symbol}=y" for symbol in kunit.symbols(names))),
     )
     return output
 
@@ -114,6 +127,7 @@ def debug(
     as :func:`sku_build.lab.update.update`; complaints are in the result.
     """
     options = options or Options()
+    load = dataclasses.replace(load, interval_s=_INTERVAL_S)
     whole = Run("debug", board, options)
     first = bundle.load(path, board)
     watchers = check_watchers(path)
@@ -126,33 +140,39 @@ def debug(
     )
     with tempfile.TemporaryDirectory(prefix="sku-debug-") as temporary:
         second = dataclasses.replace(first, path=shared(first, Path(temporary)))
-        done, (loops, leaks), later_leaks = watched.watched(
+        done, before, after = watched.watched(
             update.prepared(board, load, slow),
             first,
             second,
             load,
-            before=lambda machine: (selftests(machine, rounds), leaked(machine)),
-            after=leaked,
+            before=lambda it: (kunit.ran(it), selftests(it, rounds), leaked(it)),
+            after=lambda it: (kunit.ran(it), parked(it), leaked(it)),
         )
-    return whole.keep(
-        DebugResult(
-            board=board.name,
-            release=done.first.release,
-            watchers=watchers,
-            loops=loops,
-            data_mib=load.data_mib,
-            update=done,
-            leaks=leaks + later_leaks,
-            complaints=complaints(loops, done, leaks + later_leaks),
-            directory=str(whole.directory),
-        )
+    result = DebugResult(
+        board=board.name,
+        release=done.first.release,
+        watchers=watchers,
+        suites=before[0] + after[0],
+        loops=before[1],
+        data_mib=load.data_mib,
+        update=done,
+        parked=after[1],
+        leaks=before[2] + after[2],
+        directory=str(whole.directory),
     )
+    said = complaints(result, config_of(path))
+    return whole.keep(msgspec.structs.replace(result, complaints=said))
+
+
+def config_of(path: Path) -> str:
+    """Return the text of the configuration of the bundle at ``path``; empty if it has none."""
+    config = path / "config"
+    return config.read_text(encoding="utf-8") if config.is_file() else ""
 
 
 def check_watchers(path: Path) -> list[str]:
     """Return what of the kernel watches it; raises UserError when some of it is missing."""
-    config = path / "config"
-    text = config.read_text(encoding="utf-8") if config.is_file() else ""
+    text = config_of(path)
     missing = [name for name in WATCHERS if f"CONFIG_{name}=y\n" not in text]
     if missing:
         raise UserError(
@@ -237,16 +257,35 @@ def leaks(text: str) -> list[str]:
     return [part.rstrip() for part in parts if part.startswith("unreferenced object ")]
 
 
-def complaints(loops: Sequence[Loop], done: Watched, leaks: Sequence[str]) -> list[str]:
-    """Return a sentence for everything that must not be."""
+def parked(machine: Machine) -> list[str]:
+    """Return what the running kernel says of the CPUs of the one before, as in the result."""
+    return machine.run(_PARKED, check=False).output.split("\n")[:3]
+
+
+def not_used(result: DebugResult, config: str) -> Iterator[str]:
+    """Yield a sentence for each of our ways of jumping that ``config`` has, and the update not."""
+    report = result.update.report
+    if "CONFIG_KEXEC_IN_PLACE=y\n" in config and report.jump_copied_bytes != 0:
+        yield f"the jump copied {report.jump_copied_bytes} bytes"
+    if "CONFIG_INITRAMFS_KEPT=y\n" in config and report.initramfs != "kept":
+        yield f"the initramfs was not kept: {report.initramfs or 'nothing is said of it'}"
+    others = str(result.update.second.cpus - 1)
+    if "CONFIG_ARM64_CPU_PARK=y\n" in config and result.parked != ["accepted", others, others]:
+        yield f"not all of the {others} other CPUs were parked: {', '.join(result.parked)}"
+
+
+def complaints(result: DebugResult, config: str) -> list[str]:
+    """Return a sentence for everything in ``result`` that must not be, of a kernel's ``config``."""
 
     def found() -> Iterator[str]:
-        for number, item in enumerate(loops, 1):
+        yield from kunit.complaints(result.suites, config)
+        for number, item in enumerate(result.loops, 1):
             for what in item.failed:
                 yield f"pass {number} of the selftest failed: {what}"
-        for report in leaks:
+        for report in result.leaks:
             yield f"a kernel leaks memory: {report.splitlines()[0]}"
-        yield from done.broken
+        yield from result.update.broken
+        yield from not_used(result, config)
 
     return list(found())
 
@@ -256,13 +295,17 @@ def rows(result: DebugResult) -> list[tuple[str, str]]:
     checks = sum(item.checks for item in result.loops)
     skipped = sorted({what for item in result.loops for what in item.skipped})
     done = result.update
+    cases = sum(suite.cases for suite in result.suites)
+    names = {suite.name for suite in result.suites}
     return [
         ("kernel", result.release),
         ("built in", ", ".join(result.watchers)),
+        ("unit tests, both kernels'", f"{cases} of {', '.join(sorted(names)) or 'no suite'}"),
         ("passes of the selftest", f"{len(result.loops)}, {checks} checks"),
         ("of them not possible here", ", ".join(skipped) or "none"),
         ("update under redis", f"{result.data_mib} MiB, {done.report.pages} pages kept"),
         ("answered", f"{done.traffic.replies} of {done.traffic.requests} requests"),
+        ("CPUs parked, back from there", ", ".join(result.parked[1:])),
         ("leaks", str(len(result.leaks) or "none")),
         ("complaints", str(len(result.complaints) or "none")),
     ]

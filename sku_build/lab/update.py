@@ -16,7 +16,7 @@ from sku_build.lab import application, bundle, guest, phases, qemu, results
 from sku_build.lab import update_result as outcome
 from sku_build.lab.application import Census
 from sku_build.lab.bundle import Bundle
-from sku_build.lab.client import Client
+from sku_build.lab.client import INTERVAL_S, Client
 from sku_build.lab.machine import Machine
 from sku_build.lab.phases import Phase
 from sku_build.lab.scenario import Options, Run, record
@@ -36,10 +36,14 @@ _MEMORY_MIB = 1536  # what the guest has besides half as much again as the data
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Load:
-    """What the application holds: ``data_mib`` MiB, in ``huge`` pages wherever they can be."""
+    """What the application holds: ``data_mib`` MiB, in ``huge`` pages wherever they can be.
+
+    Its client sends a request every ``interval_s`` seconds.
+    """
 
     data_mib: int = 256
     huge: bool = False
+    interval_s: float = INTERVAL_S
 
 
 class Service:
@@ -131,7 +135,9 @@ def service(
         with machine.phase(Phase.APPLICATION):
             pid = application.start(machine, huge=load.huge, high_pid=way is Way.ORDINARY)
             assert machine.port is not None
-            client = stack.enter_context(Client(machine.port, machine.host))
+            client = stack.enter_context(
+                Client(machine.port, machine.host, interval_s=load.interval_s)
+            )
             served = Service(run, machine, client, second)
             served.fill(load, pid)
         yield served, init

@@ -13,7 +13,7 @@ from sku_build import board as boards
 from sku_build import image, initramfs, layout, run
 from sku_build import series as patch_series
 from sku_build.board import Board
-from sku_build.lab import qemu
+from sku_build.lab import kunit, qemu
 from sku_build.tree import Tree
 
 _HANDOVER = (
@@ -24,12 +24,7 @@ _FOR_TESTS = (
     "CONFIG_DEBUG_FS=y",
     "CONFIG_KEXEC_HANDOVER_DEBUGFS=y",
     "CONFIG_KEXEC_HANDOVER_TEST=y",
-    "CONFIG_KUNIT=y",
-    "CONFIG_KEXEC_HANDOVER_KUNIT_TEST=y",
-    "CONFIG_PID_RESERVE_KUNIT_TEST=y",
-    "CONFIG_KEXEC_IN_PLACE_KUNIT_TEST=y",
-    "CONFIG_INITRAMFS_KEPT_KUNIT_TEST=y",
-    "CONFIG_ARM64_CPU_PARK_KUNIT_TEST=y",
+    *(f"CONFIG_{symbol}=y" for symbol in kunit.symbols(_HANDOVER)),
     "CONFIG_ARM64_CPU_PARK_TEST=y",
     "CONFIG_DEVICE_STATE_KUNIT_TEST=y",
     "CONFIG_DEVICE_STATE_TEST=y",
