@@ -137,9 +137,7 @@ class Jumper:
             machine.tell(f"load {kernel.build} {bundle.INITRAMFS} {run.cmdline(item)}")
             machine.expect(guest.Loaded)
             loaded = self._facts(asked, self._running)
-        with machine.phase(Phase.JUMP):
-            machine.tell("jump")
-            jump = machine.expect(guest.Jump)
+        jump = machine.jump()
         with machine.phase(Phase.SECOND_KERNEL):
             init = run.started(machine, item)
             lines = machine.kernel_log()

@@ -143,9 +143,7 @@ def _jump(scenario: Run, machine: Machine, kernel: Bundle, archive: str, *, kept
     with machine.phase(Phase.LOAD):
         machine.tell(f"load {bundle.IMAGE} {archive} {words}")
         machine.expect(guest.Loaded)
-    with machine.phase(Phase.JUMP):
-        machine.tell("jump")
-        machine.expect(guest.Jump)
+    machine.jump()
     with machine.phase(Phase.SECOND_KERNEL):
         scenario.started(machine, kernel)
     with machine.phase(Phase.CHECK):

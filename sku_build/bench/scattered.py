@@ -65,9 +65,7 @@ def _jump(run: Run, machine: Machine, kernel: Bundle, *, pages: int) -> float:
             machine.put(f"{_KHO}/test/keep", f"{pages} 2 0")
         machine.tell(f"load {bundle.IMAGE} {bundle.INITRAMFS} {run.cmdline(kernel)}")
         machine.expect(guest.Loaded)
-    with machine.phase(Phase.JUMP):
-        machine.tell("jump")
-        jump = machine.expect(guest.Jump)
+    jump = machine.jump()
     with machine.phase(Phase.SECOND_KERNEL):
         init = run.started(machine, kernel)
     if pages:

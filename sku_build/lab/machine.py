@@ -209,6 +209,12 @@ class Machine:
             raise ValueError(f"cannot be told to the guest: {command!r}")
         self.tell(f"run {command}")
 
+    def jump(self) -> guest.Jump:
+        """Leave the running kernel for the one that is loaded, in a phase of its own."""
+        with self.phase(Phase.JUMP):
+            self.tell("jump")
+            return self.expect(guest.Jump)
+
     def power_off(self) -> None:
         """Have the guest power off, and QEMU end."""
         self.tell("poweroff")

@@ -97,9 +97,7 @@ def kexec(
             load = machine.expect(guest.Load)
             loaded = machine.expect(guest.Loaded)
             lines = run.log(machine, 1)
-        with machine.phase(Phase.JUMP):
-            machine.tell("jump")
-            jump = machine.expect(guest.Jump)
+        jump = machine.jump()
         with machine.phase(Phase.SECOND_KERNEL):
             next_init = run.started(machine, second)
             next_lines = run.log(machine, 2)

@@ -231,9 +231,7 @@ def _ordinary(run: Run, first: Bundle, second: Bundle, load: Load) -> WayResult:
         with machine.phase(Phase.DUMP):
             dumped = machine.run(application.script("dump", served.pid))
             synced = machine.run("sync; mount -o remount,ro /")
-        with machine.phase(Phase.JUMP):
-            machine.tell("jump")
-            jump = machine.expect(guest.Jump)
+        jump = machine.jump()
         with machine.phase(Phase.SECOND_KERNEL):
             next_init = run.started(machine, second)
         with machine.phase(Phase.RESTORE):

@@ -53,9 +53,7 @@ def test_all_of_the_machine_is_there_after_every_jump(
             with machine.phase(Phase.LOAD):
                 machine.tell(f"load {bundle.IMAGE} {bundle.INITRAMFS} {run.cmdline(item)}")
                 machine.expect(guest.Loaded)
-            with machine.phase(Phase.JUMP):
-                machine.tell("jump")
-                machine.expect(guest.Jump)
+            machine.jump()
             with machine.phase(Phase.SECOND_KERNEL):
                 _look(run, machine, run.started(machine, item), number)
                 # The conduit to the firmware is the FADT's here.

@@ -51,9 +51,7 @@ class Guest:
         with self.machine.phase(Phase.LOAD):
             self.machine.tell(f"load Image initramfs.cpio {cmdline(self._board, words)}")
             self.machine.expect(guest.Loaded)
-        with self.machine.phase(Phase.JUMP):
-            self.machine.tell("jump")
-            self.machine.expect(guest.Jump)
+        self.machine.jump()
         with self.machine.phase(Phase.SECOND_KERNEL):
             return self.machine.expect(guest.Init)
 

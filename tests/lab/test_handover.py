@@ -76,9 +76,7 @@ def _update(machine: Machine, board: Board, *, kho: str = "on") -> guest.Init:
     with machine.phase(Phase.LOAD):
         machine.tell(f"load Image initramfs.cpio {_cmdline(board, kho)}")
         machine.expect(guest.Loaded)
-    with machine.phase(Phase.JUMP):
-        machine.tell("jump")
-        machine.expect(guest.Jump)
+    machine.jump()
     with machine.phase(Phase.SECOND_KERNEL):
         return machine.expect(guest.Init)
 

@@ -107,9 +107,7 @@ def _load(machine: Machine, cmdline: str) -> str:
 
 
 def _jump(machine: Machine) -> None:
-    with machine.phase(Phase.JUMP):
-        machine.tell("jump")
-        machine.expect(guest.Jump)
+    machine.jump()
     with machine.phase(Phase.SECOND_KERNEL):
         machine.expect(guest.Init)
 

@@ -100,9 +100,7 @@ def _load(machine: Machine, board: Board, image: str = "Image") -> None:
 
 
 def _jump(machine: Machine) -> None:
-    with machine.phase(Phase.JUMP):
-        machine.tell("jump")
-        machine.expect(guest.Jump)
+    machine.jump()
     with machine.phase(Phase.SECOND_KERNEL):
         machine.expect(guest.Init)
 
