@@ -16,7 +16,6 @@
 
 #include "silence.h"
 
-#define IP4_IN_IP6 12
 #define QUOTED_BYTES 8 /* of a TCP header: the ports and the sequence number */
 #define HOPS 64
 
@@ -108,65 +107,57 @@ static uint16_t finish(uint32_t so_far)
 	return htons((uint16_t)~so_far);
 }
 
-static int send4(int fd, const struct connection *connection, void *data, size_t size)
+/* Send from the address @from, a struct of the protocol @level for its option @type. */
+static int send_from(int fd, int level, int type, const void *from, size_t from_size, void *to,
+		     socklen_t to_size, void *data, size_t size)
 {
-	struct sockaddr_in to = {
-		.sin_family = AF_INET,
-		.sin_addr = short_address(&connection->there.sin6_addr),
-	};
-	union {
-		struct cmsghdr head;
-		char room[CMSG_SPACE(sizeof(struct in_pktinfo))];
-	} control = { .head = {
-		.cmsg_len = CMSG_LEN(sizeof(struct in_pktinfo)),
-		.cmsg_level = IPPROTO_IP,
-		.cmsg_type = IP_PKTINFO,
-	} };
-	const struct in_pktinfo from = {
-		.ipi_spec_dst = short_address(&connection->here.sin6_addr),
-	};
-	struct iovec vector = { data, size };
-	const struct msghdr message = {
-		.msg_name = &to,
-		.msg_namelen = sizeof(to),
-		.msg_iov = &vector,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-
-	memcpy(CMSG_DATA(&control.head), &from, sizeof(from));
-	return sendmsg(fd, &message, 0) < 0 ? -errno : 0;
-}
-
-static int send6(int fd, const struct connection *connection, void *data, size_t size)
-{
-	struct sockaddr_in6 to = connection->there;
 	union {
 		struct cmsghdr head;
 		char room[CMSG_SPACE(sizeof(struct in6_pktinfo))];
 	} control = { .head = {
-		.cmsg_len = CMSG_LEN(sizeof(struct in6_pktinfo)),
-		.cmsg_level = IPPROTO_IPV6,
-		.cmsg_type = IPV6_PKTINFO,
+		.cmsg_len = CMSG_LEN(from_size),
+		.cmsg_level = level,
+		.cmsg_type = type,
 	} };
+	struct iovec vector = { data, size };
+	const struct msghdr message = {
+		.msg_name = to,
+		.msg_namelen = to_size,
+		.msg_iov = &vector,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = CMSG_SPACE(from_size),
+	};
+
+	memcpy(CMSG_DATA(&control.head), from, from_size);
+	return sendmsg(fd, &message, 0) < 0 ? -errno : 0;
+}
+
+static int send4(int fd, const struct connection *connection, void *data, size_t size)
+{
+	const struct in_pktinfo from = {
+		.ipi_spec_dst = short_address(&connection->here.sin6_addr),
+	};
+	struct sockaddr_in to = {
+		.sin_family = AF_INET,
+		.sin_addr = short_address(&connection->there.sin6_addr),
+	};
+
+	return send_from(fd, IPPROTO_IP, IP_PKTINFO, &from, sizeof(from), &to, sizeof(to), data,
+			 size);
+}
+
+static int send6(int fd, const struct connection *connection, void *data, size_t size)
+{
 	const struct in6_pktinfo from = {
 		.ipi6_addr = connection->here.sin6_addr,
 		.ipi6_ifindex = connection->there.sin6_scope_id,
 	};
-	struct iovec vector = { data, size };
-	const struct msghdr message = {
-		.msg_name = &to,
-		.msg_namelen = sizeof(to),
-		.msg_iov = &vector,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
+	struct sockaddr_in6 to = connection->there;
 
 	to.sin6_port = 0; /* the protocol of a raw socket, if it is anything */
-	memcpy(CMSG_DATA(&control.head), &from, sizeof(from));
-	return sendmsg(fd, &message, 0) < 0 ? -errno : 0;
+	return send_from(fd, IPPROTO_IPV6, IPV6_PKTINFO, &from, sizeof(from), &to, sizeof(to), data,
+			 size);
 }
 
 /* Send an acknowledgement of what was received, with that window. Return 0 or a negative errno. */
@@ -267,14 +258,6 @@ int segment_unreachable(const struct wire *wire, const struct connection *connec
 	return is_ip4(connection) ? unreachable4(wire, connection) : unreachable6(wire, connection);
 }
 
-static struct in6_addr long_address(uint32_t address)
-{
-	struct in6_addr out = { .s6_addr = { [10] = 0xff, [11] = 0xff } };
-
-	memcpy(out.s6_addr + IP4_IN_IP6, &address, sizeof(address));
-	return out;
-}
-
 /*
  * Take what has come on a socket of a wire, which with IPv4 @has_header. Return 1 for a segment, 0 for
  * what is none, -EAGAIN when there is no more, or another negative errno.
@@ -297,7 +280,7 @@ int segment_hear(int fd, bool has_header, struct heard *heard)
 		if ((size_t)size < sizeof(ip))
 			return 0;
 		memcpy(&ip, packet, sizeof(ip));
-		heard->there = long_address(ip.saddr);
+		heard->there = tcp_mapped(ip.saddr);
 		at = ip.ihl * 4U;
 	}
 	if ((size_t)size < at + sizeof(head))

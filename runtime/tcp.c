@@ -20,7 +20,6 @@
 
 #define ESTABLISHED 1
 #define REUSE_FORCED 2 /* SO_REUSEADDR of a socket in repair mode */
-#define IP4_IN_IP6 12   /* bytes before an IPv4 address that is written as one of IPv6 */
 
 struct walk {
 	int (*each)(struct walk *walk, int socket);
@@ -268,19 +267,26 @@ static int get_numbers(int fd, const struct tcp_info *info, struct connection *c
 	return 0;
 }
 
+/* Return an IPv4 address, in network order, as one of IPv6. */
+struct in6_addr tcp_mapped(uint32_t address)
+{
+	struct in6_addr mapped = { .s6_addr = { [10] = 0xff, [11] = 0xff } };
+
+	memcpy(mapped.s6_addr + IP4_IN_IP6, &address, sizeof(address));
+	return mapped;
+}
+
 static void widen(struct sockaddr_in6 *address)
 {
 	struct sockaddr_in short_one;
-	struct in6_addr mapped = { .s6_addr = { [10] = 0xff, [11] = 0xff } };
 
 	if (address->sin6_family != AF_INET)
 		return;
 	memcpy(&short_one, address, sizeof(short_one));
-	memcpy(mapped.s6_addr + IP4_IN_IP6, &short_one.sin_addr, sizeof(short_one.sin_addr));
 	*address = (struct sockaddr_in6){
 		.sin6_family = AF_INET6,
 		.sin6_port = short_one.sin_port,
-		.sin6_addr = mapped,
+		.sin6_addr = tcp_mapped(short_one.sin_addr.s_addr),
 	};
 }
 

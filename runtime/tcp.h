@@ -12,6 +12,8 @@
 #include "cleanup.h"
 #include "problem.h"
 
+#define IP4_IN_IP6 12 /* bytes before an IPv4 address that is written as one of IPv6 */
+
 /* An established connection; one of IPv4 has its addresses mapped into IPv6. */
 struct connection {
 	struct sockaddr_in6 here;
@@ -34,6 +36,7 @@ int tcp_ports(const pid_t *pids, size_t count, uint16_t **ports, size_t *nr,
 int tcp_repair_off(const pid_t *pids, size_t count, struct problem *problem);
 int tcp_connections(const pid_t *pids, size_t count, bool waking, struct connections *connections,
 		    struct problem *problem);
+struct in6_addr tcp_mapped(uint32_t address);
 void connections_free(struct connections *connections);
 
 #define _cleanup_connections_ _cleanup_(connections_free)
