@@ -159,10 +159,14 @@ int pin_verify(int session, uint64_t *checked, struct problem *problem)
 	struct pin_mem_verify verify = { .size = sizeof(verify) };
 
 	if (ioctl(session, PIN_MEM_VERIFY, &verify) < 0)
-		return problem_set(problem, errno, NULL,
-				   "cannot verify the memory kept (%#" PRIx64 "-%#" PRIx64 " of %" PRIu64 ")",
-				   (uint64_t)verify.bad_start, (uint64_t)verify.bad_end,
-				   (uint64_t)verify.bad_key);
+		return errno != EBADMSG ?
+			problem_set(problem, errno, NULL, "cannot verify the memory kept") :
+			problem_set(problem, errno,
+				    "skuctl restore --no-verify gives it to the application as it is",
+				    "memory %" PRIu64 " is not what was sealed, between %#" PRIx64
+				    " and %#" PRIx64,
+				    (uint64_t)verify.bad_key, (uint64_t)verify.bad_start,
+				    (uint64_t)verify.bad_end);
 	*checked = verify.checked;
 	return 0;
 }

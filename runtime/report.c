@@ -52,6 +52,7 @@ int report_write(const struct report *report, int session, struct problem *probl
 	json_number(&json, "pages", report->moved.pages);
 	json_number(&json, "huge", report->moved.huge);
 	json_number(&json, "extents", report->extents);
+	json_number(&json, "verified", report->verified);
 	json_number(&json, "image_bytes", report->images.all);
 	json_number(&json, "pages_bytes", report->images.pages);
 	json_number(&json, "tasks", report->tasks);

@@ -14,6 +14,7 @@ struct report {
 	struct pin_moved moved;
 	struct images_size images;
 	uint64_t extents; /* runs of pages that follow each other in memory and in the process */
+	uint64_t verified; /* pages compared with the checksums of the seal */
 	size_t tasks;
 };
 

@@ -35,6 +35,7 @@ struct restore {
 	const char *command;
 	pid_t warming; /* who reads programs ahead */
 	bool early;    /* the freezer has begun before its turn */
+	bool unverified;
 	struct report report;
 	bool made;     /* CRIU has made the tasks */
 	bool attached; /* some of them have their memory */
@@ -98,6 +99,23 @@ static int take_records(struct restore *restore)
 	if (r == 0)
 		r = images_get(restore->session, &restore->report.images, &restore->problem);
 	return r;
+}
+
+/*
+ * Memory that is not what was sealed is given to nobody, unless that is wanted. It is not known
+ * before the kernel is asked whether there is something to compare with.
+ */
+static int verify(struct restore *restore)
+{
+	uint64_t began = counter_now();
+	int r;
+
+	if (restore->unverified)
+		return 0;
+	r = pin_verify(restore->session, &restore->report.verified, &restore->problem);
+	if (r == -ENODATA)
+		return 0;
+	return r == 0 ? stamp(restore, "verify", began) : r;
 }
 
 /* The packet filter comes before the interfaces: a segment that meets no socket ends a connection. */
@@ -211,8 +229,10 @@ static void give_up(struct restore *restore)
 
 static int bring_back(struct restore *restore)
 {
-	int r = take_records(restore);
+	int r = verify(restore);
 
+	if (r == 0)
+		r = take_records(restore);
 	if (r == 0 && (r = stamp(restore, "network", 0)) == 0)
 		r = bring_network_up(restore);
 	if (r == 0 && (r = stamp(restore, "restore", 0)) == 0)
@@ -273,12 +293,17 @@ static int restore_retrieved(struct restore *restore, uint64_t counter, uint64_t
 
 /*
  * Bring back the application of the session @name. The phases that went before began at @counter
- * and at @entered, 0 for none. Return 0; -ENOENT when no session of that name was handed over;
+ * and at @entered, 0 for none. With @unverified, its memory is not compared with the checksums that
+ * the seal made. Return 0; -ENOENT when no session of that name was handed over;
  * another negative errno when it is not back, which has been told.
  */
-int restore_session(const char *name, uint64_t counter, uint64_t entered)
+int restore_session(const char *name, uint64_t counter, uint64_t entered, bool unverified)
 {
-	struct restore restore = { .session = -1, .freezer = &freezer_criu };
+	struct restore restore = {
+		.session = -1,
+		.freezer = &freezer_criu,
+		.unverified = unverified,
+	};
 	bool hasty = haste_on();
 	int r;
 
@@ -303,5 +328,5 @@ void restore_if_handed_over(uint64_t counter)
 	uint64_t entered = counter_now();
 
 	if (access(PIN_DEVICE, F_OK) == 0)
-		restore_session(PIN_SESSION, counter, entered);
+		restore_session(PIN_SESSION, counter, entered, false);
 }

@@ -3,9 +3,10 @@
 #ifndef SKU_RESTORE_H
 #define SKU_RESTORE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-int restore_session(const char *name, uint64_t counter, uint64_t entered);
+int restore_session(const char *name, uint64_t counter, uint64_t entered, bool unverified);
 
 /*
  * Bring back the application that was handed over, if there is one; @counter is when the first

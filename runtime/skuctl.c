@@ -43,7 +43,7 @@ static const char usage[] =
 	"    --timeout S         undo the update if it has not jumped in S seconds (300)\n"
 	"    --phase-timeout PHASE=S  the same, for one phase\n"
 	"    --pause-before PHASE     wait there until /run/sku/continue exists\n"
-	"    --verify            keep checksums of the memory (takes time with its size)\n"
+	"    --verify            compare all memory with checksums before it is given back\n"
 	"    --no-pid-reserve    go on where the kernel cannot keep pid numbers free\n"
 	"    --no-kept-initramfs have the next kernel unpack its initramfs itself\n"
 	"    --name NAME         of the memory session (sku)\n"
@@ -58,6 +58,7 @@ static const char usage[] =
 	"  report   print the report of the update that led to this kernel, as JSON\n"
 	"  undo     end an update that has not jumped, or clean up after one\n"
 	"  restore  try again to bring back the application that was handed over  [--name NAME]\n"
+	"           [--no-verify: also with memory that is not what it was]\n"
 	"  rescue   write the memory and records handed over to files  --output DIR [--name NAME]\n"
 	"  drop     give up the memory and records handed over  [--name NAME]\n"
 	"  measure  copy memory, and say what that costs  [--json] [--mib N]\n"
@@ -78,6 +79,7 @@ enum choice {
 	OPTION_PHASE_TIMEOUT,
 	OPTION_PAUSE_BEFORE,
 	OPTION_VERIFY,
+	OPTION_NO_VERIFY,
 	OPTION_NO_PID_RESERVE,
 	OPTION_NO_KEPT_INITRAMFS,
 	OPTION_FREEZER,
@@ -101,6 +103,7 @@ static const struct option options[] = {
 	{ "phase-timeout", required_argument, NULL, OPTION_PHASE_TIMEOUT },
 	{ "pause-before", required_argument, NULL, OPTION_PAUSE_BEFORE },
 	{ "verify", no_argument, NULL, OPTION_VERIFY },
+	{ "no-verify", no_argument, NULL, OPTION_NO_VERIFY },
 	{ "no-pid-reserve", no_argument, NULL, OPTION_NO_PID_RESERVE },
 	{ "no-kept-initramfs", no_argument, NULL, OPTION_NO_KEPT_INITRAMFS },
 	{ "freezer", required_argument, NULL, OPTION_FREEZER },
@@ -120,6 +123,7 @@ struct given {
 	const char *output;
 	unsigned int mib;
 	bool no_kept_initramfs;
+	bool unverified;
 };
 
 static int wrong(const char *what, const char *value, const char *hint)
@@ -207,6 +211,9 @@ static int take_option(int option, const char *value, struct given *given)
 		return take_phase(value, strlen(value), &given->update.pause_before);
 	case OPTION_VERIFY:
 		given->update.verify = true;
+		return 0;
+	case OPTION_NO_VERIFY:
+		given->unverified = true;
 		return 0;
 	case OPTION_NO_PID_RESERVE:
 		given->update.no_pid_reserve = true;
@@ -394,7 +401,7 @@ static enum status do_undo(struct given *given)
 
 static enum status do_restore(struct given *given)
 {
-	int r = restore_session(given->update.name, 0, 0);
+	int r = restore_session(given->update.name, 0, 0, given->unverified);
 
 	if (r == -ENOENT)
 		printf("nothing was handed over\n");

@@ -125,6 +125,7 @@ def kexec_command(first: Path, second: Path, costs: int | None, **given: Any) ->
     help="How much redis holds.",
 )
 @click.option("--huge", is_flag=True, help="Let redis have transparent huge pages everywhere.")
+@click.option("--verify", is_flag=True, help="Compare all memory with checksums, in our way.")
 @click.option(
     "--tap",
     metavar="NAME",
@@ -138,6 +139,7 @@ def update_command(
     plain: Path | None,
     data_mib: int,
     huge: bool,
+    verify: bool,
     **given: Any,
 ) -> None:
     """Replace the kernel FIRST by SECOND under a redis that this machine is a client of.
@@ -151,7 +153,7 @@ def update_command(
             first,
             second,
             board=board,
-            load=update.Load(data_mib, huge),
+            load=update.Load(data_mib, huge, verify),
             ways=list(Way) if way == "both" else [Way(way)],
             plain_path=plain,
             options=_options(given),

@@ -219,11 +219,16 @@ def build_selftest(path: Path, directory: Path) -> Path:
 
 
 def selftests(machine: Machine, rounds: int) -> list[Loop]:
-    """Have the guest run the selftest ``rounds`` times, as far as nothing fails."""
+    """Have the guest run the selftest ``rounds`` times, as far as nothing fails.
+
+    What each pass said is kept beside the logs.
+    """
     machine.run(_SWAP_ON)
     loops = []
-    for _ in range(rounds):
+    for number in range(1, rounds + 1):
         ran = machine.run(_TEST, check=False)
+        said = machine.serial_log.with_name(f"selftest-{number}.tap")
+        said.write_text(ran.output, encoding="utf-8")
         loops.append(loop(ran.output, ran.status))
         if loops[-1].failed:
             break

@@ -7,12 +7,15 @@ whatever a drill leaves behind would show in the next one.
 
 from __future__ import annotations
 
+import mmap
+import re
 import shlex
 import time
 
 import msgspec
 
-from sku_build.lab import application, results
+from sku_build.errors import CheckError
+from sku_build.lab import application, results, update
 from sku_build.lab import update_result as outcome
 from sku_build.lab.application import Census
 from sku_build.lab.phases import Phase
@@ -83,6 +86,39 @@ def damaged_record(name: str) -> str:
     return f"echo content:{name} >{_HANDOVER_TEST}/corrupt"
 
 
+_SEALED = "everything is sealed"
+_GO = "go"
+
+
+def waits(phase: str) -> Fault:
+    """Return the fault that the guest waits before ``phase`` for :func:`spoil`."""
+    action = (
+        f"echo '{_SEALED}' >/dev/console; until test -e {update.SHARE}/{_GO}; do sleep 0.1; done"
+    )
+    return Fault(phase, action)
+
+
+def spoil(service: Service, content: bytes) -> int:
+    """Change the first byte of each ``content`` in the memory of a guest that :func:`waits`.
+
+    The guest's memory must be a file (:class:`sku_build.lab.scenario.Options`). Returns how many
+    there were, and lets the guest go on. Raises CheckError when it does not get there.
+    """
+    memory, console = service.machine.vm.memory, service.machine.serial_log
+    assert memory is not None
+    deadline = time.monotonic() + service.seconds
+    while _SEALED.encode() not in console.read_bytes():
+        if time.monotonic() > deadline:
+            raise CheckError("the update did not get to where it is to wait", where=console)
+        time.sleep(_POLL_S)
+    with memory.open("r+b") as file, mmap.mmap(file.fileno(), 0) as ram:
+        found = [match.start() for match in re.finditer(re.escape(content), ram)]
+        for at in found:
+            ram[at] ^= 1
+    (service.second.path / _GO).touch()
+    return len(found)
+
+
 # Only the next kernel finds out: it has no CRIU.
 NO_RESTORE = Fault("jump", "mv /usr/sbin/criu /usr/sbin/criu.away; sync")
 
@@ -120,7 +156,7 @@ def drill(service: Service, before: Census, command: str) -> Drilled:
     return Drilled(status=ran.status, output=ran.output, wrong=wrong)
 
 
-def with_fault(service: Service, fault: Fault) -> str:
-    """Return the command of an update that meets with ``fault``."""
-    update = service.command("--pause-before", fault.phase)
-    return application.script("drill", fault.phase, shlex.quote(fault.action), update)
+def with_fault(service: Service, fault: Fault, *words: str) -> str:
+    """Return the command of an update that meets with ``fault``, with more ``words`` for it."""
+    command = service.command(*words, "--pause-before", fault.phase)
+    return application.script("drill", fault.phase, shlex.quote(fault.action), command)

@@ -43,7 +43,8 @@ class VirtualMachine:
     guest that this machine, and nobody else, can reach through a free port; with ``tap``, the name
     of a tap device of this machine, it is reached at :data:`GUEST_ADDRESS`. ``icount`` has the
     guest's clock count instructions, one a ns, whatever else the host does; then one host thread
-    executes all CPUs in turn, and only TCG can.
+    executes all CPUs in turn, and only TCG can. ``memory`` is a file of this machine, made here,
+    that is the guest's memory; not with more than one node.
     """
 
     machine: str
@@ -64,6 +65,7 @@ class VirtualMachine:
     guest_port: int | None = None
     tap: str | None = None
     icount: bool = False
+    memory: Path | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -112,13 +114,14 @@ def command(vm: VirtualMachine, places: Places) -> list[str]:
     argv = [
         PROGRAM,
         *("-no-user-config", "-nodefaults", "-display", "none", "-S"),
-        *("-machine", vm.machine),
+        *("-machine", f"{vm.machine}{',memory-backend=ram' if vm.memory else ''}"),
         *("-cpu", "host" if kvm else vm.cpu),
         *("-accel", "kvm" if kvm else f"tcg,thread={'single' if vm.icount else 'multi'}"),
         # A CPU that waits lets the clock jump to what it waits for.
         *(("-icount", "shift=0,sleep=off") if vm.icount else ()),
         *("-smp", str(vm.smp)),
         *("-m", f"{vm.memory_mib}M"),
+        *_memory(vm),
         *_nodes(vm),
         *(("-bios", os.fspath(vm.firmware)) if vm.firmware else ()),
         *("-action", "reboot=shutdown,shutdown=pause,panic=pause"),
@@ -151,6 +154,13 @@ def command(vm: VirtualMachine, places: Places) -> list[str]:
         argv += ["-device", f"{device},netdev=net{number}"]
     argv += ["-kernel", os.fspath(vm.kernel), "-initrd", os.fspath(vm.initramfs)]
     return [*argv, "-append", vm.cmdline]
+
+
+def _memory(vm: VirtualMachine) -> list[str]:
+    if vm.memory is None:
+        return []
+    kind = f"memory-backend-file,id=ram,size={vm.memory_mib}M,share=on"
+    return ["-object", f"{kind},mem-path={_escaped(vm.memory)}"]
 
 
 def _nodes(vm: VirtualMachine) -> Iterator[str]:

@@ -34,7 +34,8 @@ class Options:
     of the board's; ``timeout_factor`` stretches every time-out; ``directory`` takes the result and
     the logs (None: a new one in the cache, where the latest runs are kept). ``tap`` is a tap device
     of this machine that the guest's network is to be, in place of QEMU's user mode.
-    ``icount`` has the guest's clock count instructions instead of time.
+    ``icount`` has the guest's clock count instructions instead of time. ``memory`` is a file that
+    becomes the guest's memory, for whoever wants to look into it, or to spoil it.
     """
 
     append: str = ""
@@ -44,6 +45,7 @@ class Options:
     directory: Path | None = None
     tap: str | None = None
     icount: bool = False
+    memory: Path | None = None
 
 
 def boot(path: Path, *, board: Board, options: Options | None = None) -> BootResult:
@@ -166,6 +168,7 @@ class Run:
             guest_port=guest_port,
             tap=self.options.tap,
             icount=self.options.icount,
+            memory=self.options.memory,
         )
         return Machine(vm, self.directory, factor=self.options.timeout_factor)
 

@@ -24,11 +24,11 @@ from sku_build.lab.update_result import Report, Stamp, UpdateResult, Way, WayRes
 
 REPORT = "/run/sku/report.json"
 FAILED = "/run/sku/failed"
-_SHARE = "/bundle"
+SHARE = "/bundle"
 # The channel serves one mount, and lets nobody else in while there is one.
 _MOUNT = (
-    f"mkdir -p {_SHARE}; mountpoint -q {_SHARE} || "
-    f"mount -t 9p next {_SHARE} -o ro,trans=virtio,version=9p2000.L,msize=524288"
+    f"mkdir -p {SHARE}; mountpoint -q {SHARE} || "
+    f"mount -t 9p next {SHARE} -o ro,trans=virtio,version=9p2000.L,msize=524288"
 )
 _MIB_A_FACTOR = 512  # every so many MiB of data, the time-outs grow by once what they were
 _MEMORY_MIB = 1536  # what the guest has besides half as much again as the data
@@ -38,11 +38,13 @@ _MEMORY_MIB = 1536  # what the guest has besides half as much again as the data
 class Load:
     """What the application holds: ``data_mib`` MiB, in ``huge`` pages wherever they can be.
 
-    Its client sends a request every ``interval_s`` seconds.
+    Its client sends a request every ``interval_s`` seconds. ``verify`` has the update compare all
+    memory with checksums.
     """
 
     data_mib: int = 256
     huge: bool = False
+    verify: bool = False
     interval_s: float = INTERVAL_S
 
 
@@ -55,12 +57,14 @@ class Service:
         self.client = client
         self.second = second
         self.pid = 0
+        self.verify = False
         self.anonymous_kib, self.huge_kib = 0, 0
         self.seconds = phases.limit(Phase.CHECK, machine.vm.accelerator, run.options.timeout_factor)
 
     def fill(self, load: Load, pid: int) -> None:
         """Fill the application, and note how much memory that took."""
         self.pid = pid
+        self.verify = load.verify
         application.fill(self.client, load.data_mib, seconds=self.seconds)
         self.anonymous_kib, self.huge_kib = application.resident_kib(self.machine, pid)
 
@@ -77,7 +81,7 @@ class Service:
     def next_kernel(self) -> str:
         """The options that tell ``skuctl`` the next kernel; :meth:`mount` comes first."""
         return (
-            f"--image {_SHARE}/{bundle.IMAGE} --initrd {_SHARE}/{bundle.INITRAMFS} "
+            f"--image {SHARE}/{bundle.IMAGE} --initrd {SHARE}/{bundle.INITRAMFS} "
             f"--cmdline '{self.run.cmdline(self.second)}'"
         )
 
@@ -94,7 +98,7 @@ class Service:
         machine = self.machine
         lines = self.run.log(machine, 1)
         self.client.start()
-        machine.begin(self.command())
+        machine.begin(self.command(*(["--verify"] if self.verify else [])))
         match machine.expect(guest.Init, guest.Ran):
             case guest.Init() as init:
                 self.run.check_release(init, self.second)

@@ -42,8 +42,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What the runtime says of an update that it did: ``/run/sku/report.json``.
 
     ``pages`` base pages were kept in place, ``huge`` of them in huge mappings; CRIU's images took
-    ``image_bytes``, ``pages_bytes`` of them copied memory. Of the next kernel's ``jump_bytes`` the
-    jump copied ``jump_copied_bytes``; a kernel without the series ``quick_kexec`` does not say.
+    ``image_bytes``, ``pages_bytes`` of them copied memory. ``verified`` pages were compared with
+    the checksums of the seal. Of the next kernel's ``jump_bytes`` the jump copied
+    ``jump_copied_bytes``; a kernel without the series ``quick_kexec`` does not say.
     ``initramfs`` is ``kept``, or why the next kernel unpacked its archive; empty for a kernel that
     can only do that.
     """
@@ -54,6 +55,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     huge: int
     image_bytes: int
     pages_bytes: int
+    verified: int = 0
     jump_bytes: int | None = None
     jump_copied_bytes: int | None = None
     initramfs: str = ""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ _ROLLED_BACK = {ExitCode.ROLLED_BACK, ExitCode.TIMED_OUT}
 _KILLED = 128 + 9
 # From a phase on, which block finds no memory: pid numbers, the first of the images, one of many.
 _STARVED = (("detach", 1), ("seal", 1), ("seal", 20))
+_CLI = f"redis-cli -p {application.PORT}"
 _UNSCALED = 1 << 16  # the largest window without scaling
 
 
@@ -63,14 +65,18 @@ def test_an_update_loses_nothing_and_copies_next_to_nothing(
     assert ours.report.jump_copied_bytes == 0
 
 
-def test_huge_pages_stay_huge(first_bundle: Path, next_bundle: Path, qemu_virt: Board) -> None:
-    load = Load(data_mib=128, huge=True)
+def test_huge_pages_stay_huge_and_are_verified(
+    first_bundle: Path, next_bundle: Path, qemu_virt: Board
+) -> None:
+    load = Load(data_mib=128, huge=True, verify=True)
     result = update.update(first_bundle, next_bundle, board=qemu_virt, load=load)
     (ours,) = result.ways
     assert ours.broken == []
     assert ours.report is not None
     assert ours.report.initramfs == "kept"
     assert ours.report.huge << 2 > 0.8 * ours.huge_kib > 0
+    assert ours.report.verified == ours.report.pages
+    assert "verify" in {span.phase for span in ours.spans}
 
 
 def test_a_connection_with_window_scaling_keeps_its_window(
@@ -250,6 +256,38 @@ def test_memory_that_is_not_there_and_a_record_that_is_damaged(
             assert "lost" in failed
             assert "skuctl rescue" not in failed
             assert machine.run("pgrep -x redis-server", check=False).status == 1
+
+
+def test_memory_that_is_not_what_was_sealed_is_given_to_nobody_unasked(
+    first_bundle: Path, next_bundle: Path, qemu_virt: Board, tmp_path: Path
+) -> None:
+    load = Load(data_mib=64)
+    shared = shutil.copytree(next_bundle, tmp_path / "next")
+    options = Options(directory=tmp_path, memory=tmp_path / "memory")
+    first, second = (bundle.load(path, qemu_virt) for path in (first_bundle, shared))
+    with update.service(update.prepared(qemu_virt, load, options), first, second, load) as (
+        service,
+        _,
+    ):
+        machine = service.machine
+        with machine.phase(Phase.UPDATE):
+            service.mount()
+            machine.begin(drill.with_fault(service, drill.waits("jump"), "--verify"))
+            assert drill.spoil(service, b"value:4711")
+            machine.expect(guest.Init)
+        with machine.phase(Phase.CHECK):
+            assert "is not what was sealed" in machine.get(update.FAILED)
+            assert machine.run("skuctl restore", check=False).status == ExitCode.NOT_ROLLED_BACK
+            assert machine.run("pgrep -x redis-server", check=False).status == 1
+            machine.run("skuctl restore --no-verify")
+            assert int(machine.run("pgrep -x redis-server").output) == service.pid
+            held = machine.run(f"{_CLI} dbsize; {_CLI} get key:4711; {_CLI} get key:4712")
+        with machine.phase(Phase.SHUTDOWN):
+            machine.power_off()
+    size, spoilt, sound = (line.strip('"\x00') for line in held.output.split())
+    assert int(size) == application.keys_in(load.data_mib)
+    assert spoilt != "value:4711"
+    assert sound == "value:4712"
 
 
 def test_a_fault_is_met_in_the_guests_shell(served: tuple[Service, Census]) -> None:
