@@ -111,9 +111,10 @@ def test_a_pass_that_failed_or_ended_early_is_no_success(text: str, status: int,
     assert said in failed
 
 
-def test_the_selftest_is_not_run_again_after_a_failure() -> None:
+def test_the_selftest_is_not_run_again_after_a_failure(tmp_path: Path) -> None:
     class Machine:
         passes = 0
+        serial_log = tmp_path / "serial.log"
 
         def run(self, command: str, *, check: bool = True) -> guest.Ran:
             if debug.SELFTEST not in command:
@@ -125,6 +126,7 @@ def test_the_selftest_is_not_run_again_after_a_failure() -> None:
     loops = debug.selftests(machine, 5)  # type: ignore[arg-type]
     assert [bool(item.failed) for item in loops] == [False, True]
     assert machine.passes == 2
+    assert (tmp_path / "selftest-1.tap").read_text() == PASSED
 
 
 def test_each_report_of_kmemleak_is_one_leak() -> None:
