@@ -20,6 +20,8 @@ from sku_build.plan import Plan
 
 _CHUNK = 1 << 20
 _SLOT = "verify"
+_OF_THE_HOST = ("scripts", "tools")  # programs for the build; they name its directories
+_NAMED = 8
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -48,11 +50,14 @@ class Verification(msgspec.Struct, frozen=True):
     seconds: float
 
 
-def build_again(planned: Plan, bundle: Path, built: Metadata) -> Verification:
+def build_again(
+    planned: Plan, bundle: Path, built: Metadata, first: BuildDirectory | None = None
+) -> Verification:
     """Build ``planned`` a second time and compare with ``bundle``, which ``built`` describes.
 
     The second build has another source directory, another build directory, and no ccache. Raises
-    CheckError naming each artefact that differs and where it begins to.
+    CheckError naming each artefact that differs and where it begins to, and the objects that do if
+    ``first``, where the bundle was built, has not been used for something else since.
     """
     again = dataclasses.replace(
         planned, toolchain=dataclasses.replace(planned.toolchain, ccache=False)
@@ -69,13 +74,15 @@ def build_again(planned: Plan, bundle: Path, built: Metadata) -> Verification:
         differences = compare(bundle, second, compared)
         if differences:
             _keep(second, bundle)
+            objects = differing_objects(first.objects, work.objects) if first else []
     if differences:
         raise CheckError(
             "the second build came out differently:\n"
-            + "\n".join(f"    {difference}" for difference in differences),
+            + "\n".join(f"    {difference}" for difference in differences)
+            + _named(objects),
             where=bundle,
             hint=f"the second build is kept as {_kept_as(bundle)}, for diffoscope or cmp",
-            data={"differences": differences},
+            data={"differences": differences, "objects": objects},
         )
     return Verification(compared, [], sum(rebuilt.timings.values()))
 
@@ -87,6 +94,29 @@ def _kept_as(bundle: Path) -> Path:
 def _keep(second: Path, bundle: Path) -> None:
     shutil.rmtree(_kept_as(bundle), ignore_errors=True)
     shutil.move(second, _kept_as(bundle))
+
+
+def _named(objects: list[str]) -> str:
+    if not objects:
+        return ""
+    more = f" and {len(objects) - _NAMED} more" if len(objects) > _NAMED else ""
+    return f"\n    objects that differ: {', '.join(objects[:_NAMED])}{more}"
+
+
+def differing_objects(first: Path, second: Path) -> list[str]:
+    """Return the object files of the kernel that two build directories both have, and not the same.
+
+    An artefact that differs in nothing but its build-id does so because of one of them: of its
+    debug information, which is not in the artefact.
+    """
+    names = (file.relative_to(second) for file in sorted(second.rglob("*.o")))
+    return [
+        str(name)
+        for name in names
+        if name.parts[0] not in _OF_THE_HOST
+        and (first / name).is_file()
+        and records.sha256(first / name) != records.sha256(second / name)
+    ]
 
 
 def compare(first: Path, second: Path, paths: list[str]) -> list[Difference]:

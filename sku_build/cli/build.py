@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from sku_build import board as boards
-from sku_build import console, image, plan, verify
+from sku_build import builddir, console, image, plan, verify
 from sku_build import tree as trees
 from sku_build.cli import options
 from sku_build.metadata import Metadata
@@ -72,7 +72,8 @@ def build(
     )
     target = output or default_output(planned)
     metadata = image.carry_out(planned, target, strict=verifying)
-    verification = verify.build_again(planned, target, metadata) if verifying else None
+    work = builddir.find(planned.slot, planned.board.name, planned.toolchain.name)
+    verification = verify.build_again(planned, target, metadata, work) if verifying else None
     if as_json:
         console.emit_json({"output": target, "metadata": metadata, "verification": verification})
         return

@@ -110,7 +110,7 @@ def test_ccache_answers_a_build_in_another_directory(small: Small, tmp_path: Pat
 
 
 def test_building_twice_in_different_directories_gives_the_same_bytes(small: Small) -> None:
-    outcome = verify.build_again(small.plan, small.bundle, small.metadata)
+    outcome = verify.build_again(small.plan, small.bundle, small.metadata, small.work)
     assert {"Image", "System.map", "config", "initramfs.cpio"} <= set(outcome.compared)
     assert any(path.endswith(".ko") for path in outcome.compared)
 

@@ -402,6 +402,17 @@ def test_a_path_in_the_image_is_found_and_placed(world: World) -> None:
     assert (world.output.with_name("fake.second") / "Image").exists()
 
 
+def test_the_objects_that_differ_are_named_but_for_those_of_the_host(tmp_path: Path) -> None:
+    for side in ("first", "second"):
+        for name in ("mm/same.o", "mm/other.o", "scripts/dtc/checks.o"):
+            file = tmp_path / side / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("" if name == "mm/same.o" else side)
+    (tmp_path / "second" / "new.o").touch()
+    found = verify.differing_objects(tmp_path / "first", tmp_path / "second")
+    assert found == ["mm/other.o"]
+
+
 @pytest.mark.parametrize(
     "options",
     [
