@@ -236,6 +236,37 @@ def select(series: Series, version: KernelVersion, *, nearest: bool = False) -> 
     )
 
 
+def lines_of(entry: PatchEntry) -> list[str]:
+    """Return the supported kernel lines that a patch file is for, such as ``["6.1", "6.12"]``."""
+    bounds = ranges(entry.kernels)
+    return [line for line in LINES if in_ranges(KernelVersion.parse(line), bounds)]
+
+
+class Sharing(msgspec.Struct, frozen=True):
+    """How far the patch files of a series serve several kernel lines.
+
+    ``shared`` of its ``files`` are for more than one; ``lines`` says how many each line takes.
+    """
+
+    files: int
+    shared: int
+    lines: dict[str, int]
+
+    def __str__(self) -> str:
+        each = ", ".join(f"{line}: {count}" for line, count in self.lines.items() if count)
+        return f"{self.shared} of {self.files} files are for more than one line ({each or 'none'})"
+
+
+def sharing(series: Series) -> Sharing:
+    """Return how many of the files of ``series`` serve more than one kernel line."""
+    served = [lines_of(entry) for entry in series.patches]
+    return Sharing(
+        files=len(served),
+        shared=sum(len(lines) > 1 for lines in served),
+        lines={line: sum(line in lines for lines in served) for line in LINES},
+    )
+
+
 def unavailable(series: Series, version: KernelVersion) -> UnavailableEntry | None:
     """Return why ``series`` is not for a kernel ``version``, None when it does not say so."""
     return next(

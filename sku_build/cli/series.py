@@ -77,6 +77,7 @@ def show(name: str, as_json: bool) -> None:
             {
                 "file": entry.file,
                 "kernels": entry.kernels,
+                "lines": all_series.lines_of(entry),
                 "status": entry.status,
                 "subject": patch.subject,
                 "sha256": patch.digest,
@@ -85,7 +86,8 @@ def show(name: str, as_json: bool) -> None:
             }
             for entry, patch in zip(item.patches, mails, strict=True)
         ]
-        console.emit_json({"series": item, "patches": patches})
+        sharing = all_series.sharing(item)
+        console.emit_json({"series": item, "patches": patches, "sharing": sharing})
         return
     console.say(f"{item.name} {item.version}: {item.summary}")
     rows = []
@@ -95,6 +97,7 @@ def show(name: str, as_json: bool) -> None:
         status = entry.status or stated.strip()
         rows.append([entry.file, ", ".join(entry.kernels), patch.subject, status])
     console.table("Patches", ["file", "kernels", "subject", "status"], rows)
+    console.say(str(all_series.sharing(item)))
     if item.upstream:
         upstream = [[", ".join(e.kernels), e.describe(), e.note or ""] for e in item.upstream]
         console.table("In the kernel itself", ["kernels", "commit", "note"], upstream)

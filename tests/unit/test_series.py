@@ -215,6 +215,24 @@ def test_list_and_show_print_json(data: Path) -> None:
     assert "0001-a.patch" in table.stdout
 
 
+def test_the_share_of_files_that_serve_more_than_one_line_is_shown(data: Path) -> None:
+    ranges = {"0001-a.patch": '"6.1.."', "0002-a.patch": '"6.1..6.2"', "0002-b.patch": '"6.12.."'}
+    text = "".join(PATCH.format(file, kernels) for file, kernels in ranges.items())
+    add(data, "demo", text, *ranges)
+    shown = CliRunner().invoke(cli, ["series", "show", "demo", "--json"], catch_exceptions=False)
+    found = json.loads(shown.stdout)
+    assert found["sharing"] == {
+        "files": 3,
+        "shared": 2,
+        "lines": {"5.10": 0, "6.1": 2, "6.12": 2, "7.3": 2},
+    }
+    assert [patch["lines"] for patch in found["patches"]] == [
+        ["6.1", "6.12", "7.3"],
+        ["6.1"],
+        ["6.12", "7.3"],
+    ]
+
+
 def test_check_exits_with_the_problems_as_data(data: Path) -> None:
     add(data, "demo", 'config = "none"\n')
     with pytest.raises(CheckError, match="no template") as caught:
