@@ -67,7 +67,8 @@ class Station:
 
 def station(line: str, build: Path) -> Station:
     found = tree.ensure(line)
-    wanted = those_for(found, board.load("qemu-virt").series)
+    of_all_boards = {item for name in board.names() for item in board.load(name).series}
+    wanted = those_for(found, sorted(of_all_boards))
     commit = apply.apply_series(found, wanted, branch=None).commit
     source = tree.source_dir(found, commit, slot=found.name)
     return Station(found, source, build, choose("arm64", ccache=False))
