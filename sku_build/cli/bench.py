@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from sku_build import console, history
-from sku_build.bench import Report, boot, comparison, deferred, initramfs, tool, update
+from sku_build.bench import Report, boot, comparison, deferred, devices, initramfs, tool, update
 from sku_build.cli import options
 
 _VARIANT_COLUMNS = (
@@ -112,6 +112,22 @@ def initramfs_command(
         rounds=rounds,
         timeout_factor=timeout_factor,
         output=output,
+    )
+    _show(report, as_json=as_json)
+
+
+@bench.command("devices")
+@click.option("--tree", "tree_name", default="6.1", show_default=True, help="The tree.")
+@click.option("--rounds", type=click.IntRange(min=1), default=2, show_default=True)
+@options.TIMEOUT_FACTOR
+@_OUTPUT
+@options.JSON
+def devices_command(
+    tree_name: str, rounds: int, timeout_factor: float, output: Path | None, as_json: bool
+) -> None:
+    """Compare what a kernel asks of devices that the one before knew, with asking again."""
+    report = devices.measure(
+        tree_name=tree_name, rounds=rounds, timeout_factor=timeout_factor, output=output
     )
     _show(report, as_json=as_json)
 

@@ -21,6 +21,7 @@ SUITES = {
     "quick_kexec": ("kexec_in_place", "KEXEC_IN_PLACE_KUNIT_TEST"),
     "kept_initramfs": ("kept_initramfs", "INITRAMFS_KEPT_KUNIT_TEST"),
     "device_state": ("device_state", "DEVICE_STATE_KUNIT_TEST"),
+    "pci_state_cache": ("pci_state_cache", "PCI_STATE_CACHE_KUNIT_TEST"),
 }
 
 _RESULTS = "/sys/kernel/debug/kunit"

@@ -215,6 +215,10 @@ class Machine:
             self.tell("jump")
             return self.expect(guest.Jump)
 
+    def monitor(self, command: str, **arguments: Any) -> object:
+        """Have QEMU's monitor (QMP) do ``command``, and return what it answers."""
+        return self._run(self._qmp.execute(command, arguments))
+
     def power_off(self) -> None:
         """Have the guest power off, and QEMU end."""
         self.tell("poweroff")

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How often a guest accesses the configuration space of its PCI functions, as QEMU traces it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+
+from sku_build.lab.machine import Machine
+
+# hw/pci/trace-events of QEMU 7.2. Reads of places where nothing is are not among them.
+_EVENTS = ("pci_cfg_read", "pci_cfg_write")
+
+
+@dataclasses.dataclass(slots=True)
+class Accesses:
+    """Reads and writes that a function has answered."""
+
+    reads: int = 0
+    writes: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.reads + self.writes
+
+
+def count(text: str) -> Accesses:
+    """Return the accesses in what QEMU has logged."""
+    words = [line.partition(" ")[0] for line in text.splitlines()]
+    return Accesses(*(words.count(event) for event in _EVENTS))
+
+
+@contextlib.contextmanager
+def counting(machine: Machine) -> Iterator[Accesses]:
+    """Count the accesses within the block; what is yielded has the numbers after it.
+
+    QEMU writes a line for each to its log, which stays.
+    """
+    accesses = Accesses()
+    begin = machine.qemu_log.stat().st_size
+    _switch(machine, on=True)
+    yield accesses
+    _switch(machine, on=False)
+    with machine.qemu_log.open(encoding="utf-8", errors="replace") as log:
+        log.seek(begin)
+        found = count(log.read())
+    accesses.reads, accesses.writes = found.reads, found.writes
+
+
+def _switch(machine: Machine, *, on: bool) -> None:
+    for event in _EVENTS:
+        machine.monitor("trace-event-set-state", name=event, enable=on)
