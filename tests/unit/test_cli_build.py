@@ -28,6 +28,7 @@ class Planned:
     """As much of a plan as the command looks at."""
 
     def __init__(self, llvm: bool, localversion: str, fragments: tuple[str, ...]) -> None:
+        self.slot = "6.1"
         self.board = type("Board", (), {"name": "qemu-virt"})
         self.tree = type("Tree", (), {"version": "6.1.9"})
         self.toolchain = type("Toolchain", (), {"name": "llvm" if llvm else "gcc"})
