@@ -78,6 +78,16 @@ def handover_bundle(linux_6_1: Tree, qemu_virt: Board) -> Path:
 
 
 @pytest.fixture(scope="session")
+def known_bundle(linux_6_1: Tree, qemu_virt: Board) -> Path:
+    """As :func:`handover_bundle`, with the series ``pci_state_cache`` and its unit tests."""
+    series = patch_series.resolve((*_HANDOVER, "pci_state_cache"))
+    output = layout.cache_dir("test-bundles") / "known"
+    extra = (*_FOR_TESTS, "CONFIG_PCI_STATE_CACHE_KUNIT_TEST=y")
+    image.build(linux_6_1, qemu_virt, series=series, output=output, extra=extra)
+    return output
+
+
+@pytest.fixture(scope="session")
 def hanging_bundle(first_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle whose kernel boots, and whose first process never says a word."""
     where = tmp_path_factory.mktemp("hanging")

@@ -21,7 +21,7 @@ from sku_build import image, layout, run
 from sku_build import series as patch_series
 from sku_build.bench import devices
 from sku_build.board import Board
-from sku_build.lab import bundle
+from sku_build.lab import bundle, kunit
 from sku_build.lab.bundle import Bundle
 from sku_build.lab.machine import Machine
 from sku_build.lab.phases import Phase
@@ -296,3 +296,23 @@ def test_before_it_is_made_and_while_it_is_made_anew_nothing_is_left(start: Star
         with machine.phase(Phase.CHECK):
             machine.put(f"{_DEVICES}/0000:00:13.0/remove", "1")
         assert _told(machine, "saved") == (0,)
+
+
+def test_the_unit_tests_pass_and_a_device_tree_is_no_different(
+    known_bundle: Path, qemu_virt: Board, tmp_path: Path
+) -> None:
+    scenario = Run("kexec", qemu_virt, Options(directory=tmp_path, append=f"kho=on {_SOON}"))
+    item = bundle.load(known_bundle, qemu_virt)
+    with scenario.machine(item, share=item.path) as machine:
+        with machine.phase(Phase.FIRST_KERNEL):
+            scenario.started(machine, item)
+            lines = scenario.log(machine, 1)
+        suites = kunit.suites("\n".join(line.text for line in lines))
+        (suite,) = [suite for suite in suites if suite.name == "pci_state_cache"]
+        assert (suite.cases, suite.failed, suite.skipped) == (7, [], [])
+        known = devices.wait_until_saved(machine)
+        assert known > 2
+        devices.jump(scenario, machine, item, "")
+        assert _again(machine) == (known, 0)
+        with machine.phase(Phase.SHUTDOWN):
+            machine.power_off()
