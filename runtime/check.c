@@ -15,8 +15,10 @@
 #include "state.h"
 #include "tasks.h"
 #include "undo.h"
+#include "undumpable.h"
 
-static struct problem *found(struct check *check, const char *what)
+/* Return where to put what was found; @what names it in one word. */
+struct problem *check_found(struct check *check, const char *what)
 {
 	static struct problem dropped;
 
@@ -40,10 +42,10 @@ void check_loaded(const struct update_options *options, struct check *check)
 	bool loaded = says("/sys/kernel/kexec_loaded", "1");
 
 	if (loaded && !state_loaded())
-		problem_set(found(check, "kexec"), 0, "unload it: kexec -u",
+		problem_set(check_found(check, "kexec"), 0, "unload it: kexec -u",
 			    "a kernel is loaded already, and not by skuctl");
 	if (!loaded && options->pid && !options->image)
-		problem_set(found(check, "kexec"), 0, "skuctl load, or --image, --initrd, --cmdline",
+		problem_set(check_found(check, "kexec"), 0, "skuctl load, or --image, --initrd, --cmdline",
 			    "no next kernel is loaded");
 }
 
@@ -57,7 +59,7 @@ static void check_freezer(const struct update_options *options, struct check *ch
 	struct problem problem;
 
 	if (options->freezer->check(&freezing, &problem) < 0)
-		*found(check, options->freezer->name) = problem;
+		*check_found(check, options->freezer->name) = problem;
 }
 
 /* Check the running kernel and what is installed. */
@@ -66,20 +68,20 @@ void check_machine(const struct update_options *options, struct check *check)
 	int device = open(PIN_DEVICE, O_RDWR | O_CLOEXEC);
 
 	if (geteuid() != 0)
-		problem_set(found(check, "rights"), EPERM, "run it as root", "cannot update");
+		problem_set(check_found(check, "rights"), EPERM, "run it as root", "cannot update");
 	if (device < 0)
-		problem_set(found(check, "pin_mem"), errno,
+		problem_set(check_found(check, "pin_mem"), errno,
 			    "build the kernel with the series pin_mem and boot it with kho=on",
 			    "cannot open " PIN_DEVICE);
 	else
 		close(device);
 	if (says("/proc/sys/kernel/kexec_load_disabled", "1"))
-		problem_set(found(check, "kexec"), 0,
+		problem_set(check_found(check, "kexec"), 0,
 			    "boot with kernel.kexec_load_disabled=0: it cannot be taken back",
 			    "kexec is switched off (kernel.kexec_load_disabled)");
 	check_loaded(options, check);
 	if (!options->no_pid_reserve && access(PID_RESERVE_NEXT, W_OK) < 0)
-		problem_set(found(check, "pid_reserve"), errno,
+		problem_set(check_found(check, "pid_reserve"), errno,
 			    "build the kernel with the series pid_reserve; --no-pid-reserve goes on "
 			    "without, and takes the risk that a number is taken",
 			    "cannot write " PID_RESERVE_NEXT);
@@ -116,18 +118,18 @@ void check_next(const struct update_options *options, struct check *check)
 	struct problem problem;
 
 	if (options->refused) {
-		*found(check, "bundle") = *options->refused;
+		*check_found(check, "bundle") = *options->refused;
 		return;
 	}
 	if (check_image(options, &problem) < 0)
-		*found(check, "image") = problem;
+		*check_found(check, "image") = problem;
 	if (options->bundle && check->count)
 		bundle_rename(options->bundle, &check->findings[check->count - 1].problem);
 	if (access(options->initrd, R_OK) < 0)
-		problem_set(found(check, "initrd"), errno, "give the next kernel's initramfs",
+		problem_set(check_found(check, "initrd"), errno, "give the next kernel's initramfs",
 			    "cannot read %s", options->initrd);
 	if (!keeps(options->cmdline))
-		problem_set(found(check, "cmdline"), 0, "add kho=on",
+		problem_set(check_found(check, "cmdline"), 0, "add kho=on",
 			    "the next kernel's command line does not have kho=on: it would keep "
 			    "nothing");
 }
@@ -140,8 +142,23 @@ static void check_session(const struct tasks *tasks, pid_t pid, struct check *ch
 	for (size_t i = 0; i < tasks->count; i++)
 		if (tasks->pids[i] == leader)
 			return;
-	problem_set(found(check, "session"), 0, "start it with setsid(1) or as a service",
+	problem_set(check_found(check, "session"), 0, "start it with setsid(1) or as a service",
 		    "process %d belongs to the session of %d, which is not part of it", pid, leader);
+}
+
+/* What CRIU itself says of it, it says late, and to who knows CRIU. */
+static void check_dumpable(const struct update_options *options, pid_t pid, struct check *check)
+{
+	struct problem problem;
+
+	if (options->freezer != &freezer_criu)
+		return;
+	if (undumpable_files(pid, &problem) < 0)
+		*check_found(check, "application") = problem;
+	if (undumpable_areas(pid, &problem) < 0)
+		*check_found(check, "application") = problem;
+	if (options->unit && undumpable_mounts(pid, &problem) < 0)
+		*check_found(check, "application") = problem;
 }
 
 /* Check the application. */
@@ -151,17 +168,18 @@ void check_application(const struct update_options *options, struct check *check
 	struct problem problem;
 
 	if (tasks_gather(options->pid, &tasks, &problem) < 0) {
-		*found(check, "application") = problem;
+		*check_found(check, "application") = problem;
 		return;
 	}
 	for (size_t i = 0; i < tasks.count; i++) {
 		int state = tasks_state(tasks.pids[i]);
 
 		if (state == 'T' || state == 't')
-			problem_set(found(check, "application"), 0, "let it run first (kill -CONT)",
+			problem_set(check_found(check, "application"), 0, "let it run first (kill -CONT)",
 				    "process %d is stopped or traced", tasks.pids[i]);
+		check_dumpable(options, tasks.pids[i], check);
 		if (options->image && auxv_fits(tasks.pids[i], options->image, &problem) < 0)
-			*found(check, "application") = problem;
+			*check_found(check, "application") = problem;
 	}
 	check_session(&tasks, options->pid, check);
 }

@@ -19,6 +19,7 @@ struct check {
 };
 
 void check_machine(const struct update_options *options, struct check *check);
+struct problem *check_found(struct check *check, const char *what);
 void check_loaded(const struct update_options *options, struct check *check);
 void check_next(const struct update_options *options, struct check *check);
 void check_application(const struct update_options *options, struct check *check);

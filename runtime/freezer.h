@@ -19,6 +19,7 @@
 /* An application that is being frozen, and what its freezer asks the update for. */
 struct freezing {
 	pid_t pid; /* its first process */
+	const char *unit; /* of systemd, or NULL */
 	const char *freeze_command; /* of the freezer that is two commands */
 	const char *restore_command;
 	struct state *state;	 /* what undoes the update must know of, as it happens */

@@ -21,12 +21,15 @@
 #include "cleanup.h"
 #include "freezer.h"
 #include "images.h"
+#include "plugin_journal.h"
 
 #define PLUGIN_DIRECTORY "/usr/lib/sku/criu"
 #define PLUGIN PLUGIN_DIRECTORY "/sku.so"
 #define DUMP_LOG STATE_DIRECTORY "/dump.log"
 #define RESTORE_LOG STATE_DIRECTORY "/restore.log"
 #define FIRST_IMAGE STATE_IMAGES "/inventory.img"
+/* They are the next init's, which starts no service in a cgroup that somebody is in. */
+#define CGROUPS_LEFT "--manage-cgroups=ignore"
 #define CHECK_TIMEOUT_MS 30000
 #define RESTORE_TIMEOUT_MS 600000
 #define POLL_MS 50
@@ -257,11 +260,12 @@ static int begin_freeze(struct freezing *freezing)
 		"--leave-stopped",     "--tcp-established",
 		"--network-lock",      "nftables",
 		"--libdir",	       PLUGIN_DIRECTORY,
-		"--file-locks",	       NULL,
+		"--file-locks",	       CGROUPS_LEFT,
+		NULL,
 	};
 	/* Preloaded for the sake of what it answers in the C library's place, see plugin.c. */
-	static const char *const environment[] = { PLUGIN_SOCKET "=" STATE_SOCKET,
-						   "LD_PRELOAD=" PLUGIN, NULL };
+	const char *const environment[] = { PLUGIN_SOCKET "=" STATE_SOCKET, "LD_PRELOAD=" PLUGIN,
+					    freezing->unit ? PLUGIN_UNIT "=1" : NULL, NULL };
 	int r = listen_for_plugin(freezing->problem);
 
 	snprintf(pid, sizeof(pid), "%d", freezing->pid);
@@ -294,7 +298,8 @@ static int start_restore(struct problem *problem)
 		"--log-file",	      RESTORE_LOG,
 		"--restore-detached", "--leave-stopped",
 		"--tcp-established",  "--file-locks",
-		NULL,
+		"--libdir",	      PLUGIN_DIRECTORY,
+		CGROUPS_LEFT,	      NULL,
 	};
 	_cleanup_close_ int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
 

@@ -22,6 +22,7 @@
 
 #include "cleanup.h"
 #include "criu_plugin.h"
+#include "plugin_journal.h"
 
 #define RED_ZONE 4096 /* bytes around a stack pointer */
 
@@ -126,7 +127,7 @@ static int take_answer(int fd)
 	return n == sizeof(answer) ? answer.result : -EPIPE;
 }
 
-static int connect_to_skuctl(const char *path)
+static int connect_to(const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd;
@@ -149,7 +150,7 @@ static int connect_to_skuctl(const char *path)
 static int talk(const char *path, pid_t pid, const struct areas *areas)
 {
 	const struct plugin_stopped stopped = { .pid = pid, .areas = (uint32_t)areas->count };
-	_cleanup_close_ int fd = connect_to_skuctl(path);
+	_cleanup_close_ int fd = connect_to(path);
 	int r = fd;
 
 	if (fd >= 0)
@@ -175,6 +176,50 @@ static int checkpoint_devices(int pid)
 		fprintf(stderr, "sku.so: cannot hand the memory of task %d to skuctl: %s\n", pid,
 			strerror(-r));
 	return r < 0 ? -1 : 0;
+}
+
+/*
+ * The output of a service is a connection to the journal, whose other side is not dumped. It carries
+ * nothing but what the service says, so that another one does as well.
+ */
+static int dump_journal(int fd, int id)
+{
+	struct sockaddr_un peer = { 0 };
+	socklen_t size = sizeof(peer) - 1;
+
+	(void)id;
+	if (!getenv(PLUGIN_UNIT) || getpeername(fd, (struct sockaddr *)&peer, &size) < 0 ||
+	    strcmp(peer.sun_path, PLUGIN_JOURNAL))
+		return -ENOTSUP;
+	return 0;
+}
+
+static int restore_journal(int id)
+{
+	char header[512];
+	ssize_t size = 0;
+	int socket_fd;
+	FILE *file = fopen(PLUGIN_JOURNAL_HEADER, "re");
+	int r;
+
+	(void)id;
+	if (file) {
+		size = (ssize_t)fread(header, 1, sizeof(header), file);
+		fclose(file);
+	}
+	if (size <= 0)
+		return -ENOTSUP;
+	socket_fd = connect_to(PLUGIN_JOURNAL);
+	if (socket_fd < 0)
+		return socket_fd;
+	r = send_all(socket_fd, header, (size_t)size);
+	if (r < 0) {
+		close(socket_fd);
+		return r;
+	}
+	/* As systemd has it: nothing is read from it. */
+	shutdown(socket_fd, SHUT_RD);
+	return socket_fd;
 }
 
 /* Wait for the word that it is time. */
@@ -220,5 +265,9 @@ struct criu_plugin CR_PLUGIN_DESC = {
 	.exit = end,
 	.version = CRIU_PLUGIN_VERSION,
 	.max_hooks = CRIU_HOOKS,
-	.hooks = { [CRIU_HOOK_CHECKPOINT_DEVICES] = (void *)checkpoint_devices },
+	.hooks = {
+		[CRIU_HOOK_CHECKPOINT_DEVICES] = (void *)checkpoint_devices,
+		[CRIU_HOOK_DUMP_UNIX_SK] = (void *)dump_journal,
+		[CRIU_HOOK_RESTORE_UNIX_SK] = (void *)restore_journal,
+	},
 };

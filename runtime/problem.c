@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "journal.h"
+
 const char *problem_program = "sku-init";
 
 /*
@@ -29,9 +31,13 @@ int problem_set(struct problem *problem, int error, const char *hint, const char
 	return error ? -error : -EINVAL;
 }
 
-/* Print a problem on the console. */
+/* Print a problem on the console, and have the journal know of it. */
 void problem_print(const struct problem *problem)
 {
+	journal_say(JOURNAL_ERROR, "%s%s%s", problem->text, problem->hint ? "; what to do: " : "",
+		    problem->hint ? problem->hint : "");
+	if (journal_has_stderr())
+		return;
 	dprintf(STDERR_FILENO, "%s: %s\n", problem_program, problem->text);
 	if (problem->hint)
 		dprintf(STDERR_FILENO, "%s: what to do: %s\n", problem_program, problem->hint);

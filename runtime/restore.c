@@ -7,17 +7,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "adopt.h"
 #include "app.h"
 #include "counter.h"
 #include "file.h"
 #include "freezer.h"
 #include "haste.h"
 #include "images.h"
+#include "journal.h"
 #include "net.h"
 #include "pin.h"
 #include "report.h"
+#include "runfiles.h"
 #include "silence.h"
 #include "state.h"
+#include "unit.h"
 #include "wake.h"
 #include "warm.h"
 
@@ -30,6 +34,7 @@ struct restore {
 	int session;
 	struct problem problem;
 	struct app app;
+	struct unit unit;
 	const struct freezer *freezer;
 	struct buffer how; /* the freezer's record */
 	const char *command;
@@ -78,6 +83,22 @@ static int choose_freezer(struct restore *restore)
 	return images_prepare(!restore->freezer->keeps_memory, &restore->problem);
 }
 
+/* What systemd has of it, and what it has in /run. */
+static int take_unit(struct restore *restore)
+{
+	_cleanup_buffer_ struct buffer unit = { 0 };
+	_cleanup_buffer_ struct buffer files = { 0 };
+	int r = get_optional(restore, UNIT_RECORD, &unit);
+
+	if (r == 0 && unit.used)
+		r = unit_read(&unit, &restore->unit, &restore->problem);
+	if (r == 0 && unit.used)
+		r = adopt_prepare(&restore->unit, &restore->problem);
+	if (r == 0)
+		r = get_optional(restore, RUNFILES_RECORD, &files);
+	return r < 0 ? r : runfiles_make(&files, &restore->problem);
+}
+
 static int take_records(struct restore *restore)
 {
 	_cleanup_buffer_ struct buffer text = { 0 };
@@ -94,6 +115,8 @@ static int take_records(struct restore *restore)
 		r = pin_get(restore->session, APP_RECORD, &text, &restore->problem);
 	if (r == 0)
 		r = app_read(&text, &restore->app, &restore->problem);
+	if (r == 0)
+		r = take_unit(restore);
 	if (r == 0)
 		r = choose_freezer(restore);
 	if (r == 0)
@@ -209,6 +232,10 @@ static void thaw(struct restore *restore)
 		problem_print(&problem);
 	images_remove();
 	unlink(STATE_FAILED);
+	if (*restore->unit.name && adopt_arrange(&restore->unit, &problem) < 0)
+		problem_print(&problem);
+	journal_say(JOURNAL_NOTICE, "the application is back: %zu processes, %ju pages kept in place",
+		    tasks->count, (uintmax_t)restore->report.moved.pages);
 }
 
 /*
@@ -225,6 +252,8 @@ static void give_up(struct restore *restore)
 	if (!restore->attached && silence_off(&problem) < 0)
 		problem_print(&problem);
 	report_failure(&restore->problem, true);
+	if (*restore->unit.name && adopt_hold(&restore->unit, &problem) < 0)
+		problem_print(&problem);
 }
 
 static int bring_back(struct restore *restore)

@@ -14,6 +14,7 @@
 
 #include "counter.h"
 #include "facts.h"
+#include "journal.h"
 #include "problem.h"
 #include "restore.h"
 #include "root.h"
@@ -26,7 +27,9 @@
 static void start_root(const char *cmdline, char **argv, uint64_t counter, struct problem *problem)
 {
 	if (root_enter(cmdline, problem) == 0) {
+		journal_begin();
 		restore_if_handed_over(counter);
+		journal_pass_on();
 		root_become_init(cmdline, argv, problem);
 	}
 	problem_print(problem);

@@ -11,8 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "adopt.h"
 #include "cleanup.h"
 #include "file.h"
+#include "journal.h"
 #include "json.h"
 #include "kept.h"
 #include "measure.h"
@@ -22,6 +24,7 @@
 #include "restore.h"
 #include "state.h"
 #include "undo.h"
+#include "unit.h"
 #include "update.h"
 
 #define UNDO_PATIENCE_MS 60000
@@ -34,6 +37,7 @@ static const char usage[] =
 	"\n"
 	"  update   replace the kernel under an application\n"
 	"    --pid PID           the application's first process\n"
+	"    --unit NAME         in place of it: a service of systemd, which goes on as that\n"
 	"    --image FILE        the next kernel, an uncompressed Image\n"
 	"    --initrd FILE       its initramfs, with sku-init as /init\n"
 	"    --cmdline TEXT      its command line\n"
@@ -60,6 +64,8 @@ static const char usage[] =
 	"  restore  try again to bring back the application that was handed over  [--name NAME]\n"
 	"           [--no-verify: also with memory that is not what it was]\n"
 	"  rescue   write the memory and records handed over to files  --output DIR [--name NAME]\n"
+	"  adopt    hand a unit that was kept to systemd, as its start  --unit NAME\n"
+	"  settle   end an update of a unit that systemd has adopted\n"
 	"  drop     give up the memory and records handed over  [--name NAME]\n"
 	"  measure  copy memory, and say what that costs  [--json] [--mib N]\n"
 	"\n"
@@ -69,6 +75,7 @@ static const char usage[] =
 
 enum choice {
 	OPTION_PID = 256,
+	OPTION_UNIT,
 	OPTION_IMAGE,
 	OPTION_INITRD,
 	OPTION_CMDLINE,
@@ -93,6 +100,7 @@ enum choice {
 
 static const struct option options[] = {
 	{ "pid", required_argument, NULL, OPTION_PID },
+	{ "unit", required_argument, NULL, OPTION_UNIT },
 	{ "image", required_argument, NULL, OPTION_IMAGE },
 	{ "initrd", required_argument, NULL, OPTION_INITRD },
 	{ "cmdline", required_argument, NULL, OPTION_CMDLINE },
@@ -118,6 +126,7 @@ static const struct option options[] = {
 
 struct given {
 	struct update_options update;
+	const char *unit;
 	const char *bundle;
 	const char *key;
 	const char *output;
@@ -183,6 +192,9 @@ static int take_option(int option, const char *value, struct given *given)
 		r = take_number("--pid", value, 1U << 22, &number);
 		given->update.pid = r < 0 ? 0 : (pid_t)number;
 		return r;
+	case OPTION_UNIT:
+		given->unit = value;
+		return 0;
 	case OPTION_IMAGE:
 		given->update.image = value;
 		return 0;
@@ -300,13 +312,37 @@ static bool has_commands(const struct given *given)
 	return !given->update.freeze_command == !wanted && !given->update.restore_command == !wanted;
 }
 
+/* Return whether the unit is known to systemd, if one is given. */
+static bool take_unit(struct given *given)
+{
+	static struct unit unit;
+	struct problem problem;
+
+	if (!given->unit)
+		return true;
+	if (given->update.pid) {
+		wrong("--unit", given->unit, "it is in place of --pid");
+		return false;
+	}
+	if (unit_ask(given->unit, &unit, &problem) < 0) {
+		problem_print(&problem);
+		return false;
+	}
+	journal_unit(unit.name);
+	given->update.unit = &unit;
+	given->update.pid = unit.main;
+	return true;
+}
+
 static enum status do_update(struct given *given)
 {
+	if (!take_unit(given))
+		return STATUS_USER;
 	if (!has_commands(given))
 		return needs("update", "--freeze-command and --restore-command with --freezer command, "
 			     "and only then");
 	if (!given->update.pid)
-		return needs("update", "--pid");
+		return needs("update", "--pid or --unit");
 	if (!given->update.image != !given->update.initrd ||
 	    !given->update.image != !given->update.cmdline)
 		return needs("update", "--bundle, or --image, --initrd and --cmdline, or none of them after load");
@@ -322,6 +358,8 @@ static enum status do_load(struct given *given)
 
 static enum status do_check(struct given *given)
 {
+	if (!take_unit(given))
+		return STATUS_USER;
 	if (given->update.image && (!given->update.initrd || !given->update.cmdline))
 		return needs("check", "--initrd and --cmdline with --image");
 	if (!has_commands(given))
@@ -402,10 +440,37 @@ static enum status do_undo(struct given *given)
 static enum status do_restore(struct given *given)
 {
 	int r = restore_session(given->update.name, 0, 0, given->unverified);
+	struct problem problem;
 
+	if (r == 0 && adopt_now(&problem) < 0)
+		problem_print(&problem);
 	if (r == -ENOENT)
 		printf("nothing was handed over\n");
 	return r == 0 || r == -ENOENT ? STATUS_OK : STATUS_STUCK;
+}
+
+static enum status do_adopt(struct given *given)
+{
+	struct problem problem;
+
+	if (!given->unit)
+		return needs("adopt", "--unit");
+	journal_unit(given->unit);
+	if (adopt(given->unit, &problem) == 0)
+		return STATUS_OK;
+	problem_print(&problem);
+	return STATUS_CHECK;
+}
+
+static enum status do_settle(struct given *given)
+{
+	struct problem problem;
+
+	(void)given;
+	if (adopt_settle(&problem) == 0)
+		return STATUS_OK;
+	problem_print(&problem);
+	return STATUS_STUCK;
 }
 
 static enum status do_rescue(struct given *given)
@@ -462,7 +527,7 @@ static const struct {
 	{ "update", do_update },   { "check", do_check },   { "load", do_load },
 	{ "status", do_status },   { "report", do_report }, { "undo", do_undo },
 	{ "restore", do_restore }, { "rescue", do_rescue }, { "drop", do_drop },
-	{ "measure", do_measure },
+	{ "measure", do_measure }, { "adopt", do_adopt },   { "settle", do_settle },
 };
 
 int main(int argc, char **argv)
@@ -476,6 +541,7 @@ int main(int argc, char **argv)
 	int option;
 
 	problem_program = "skuctl";
+	journal_begin();
 	if (!strcmp(word, "help") || !strcmp(word, "--help") || !strcmp(word, "-h")) {
 		fputs(usage, stdout);
 		return STATUS_OK;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "journal.h"
 
 /* Read the state without its lock. Return whether there is one. */
 static bool look(struct state *state)
@@ -107,6 +108,7 @@ void state_show(const char *phase)
 {
 	_cleanup_close_ int fd = -1;
 
+	journal_phase(phase);
 	if (!phase) {
 		unlink(STATE_STATUS);
 		return;

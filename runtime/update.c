@@ -21,14 +21,17 @@
 #include "handshakes.h"
 #include "haste.h"
 #include "images.h"
+#include "journal.h"
 #include "json.h"
 #include "kept.h"
 #include "kexec.h"
 #include "net.h"
 #include "pin.h"
+#include "runfiles.h"
 #include "silence.h"
 #include "tcp.h"
 #include "undo.h"
+#include "unit.h"
 #include "wake.h"
 #include "warm.h"
 
@@ -53,6 +56,7 @@ struct update {
 	struct app app;
 	struct buffer network;
 	struct buffer warm; /* programs to read ahead */
+	struct runfiles runfiles;
 	struct pin_moved moved;
 	size_t detached; /* processes whose memory was taken */
 	size_t refused;	 /* ranges that are copied instead */
@@ -223,6 +227,22 @@ static int seal_commands(struct update *update)
 	return pin_put(update->session, FREEZER_RECORD, text.data, text.used, &update->problem);
 }
 
+/* What systemd is to know of it, and what it has in /run. */
+static int seal_unit(struct update *update)
+{
+	_cleanup_buffer_ struct buffer files = { 0 };
+	_cleanup_buffer_ struct buffer text = { 0 };
+	int r = runfiles_write(&update->runfiles, &files, &update->problem);
+
+	if (r == 0 && files.used)
+		r = pin_put(update->session, RUNFILES_RECORD, files.data, files.used, &update->problem);
+	if (r < 0 || !update->options->unit)
+		return r;
+	r = unit_write(update->options->unit, &text, &update->problem);
+	return r < 0 ? r : pin_put(update->session, UNIT_RECORD, text.data, text.used,
+				   &update->problem);
+}
+
 /* Everything the next kernel needs becomes a record, and the memory is bound to be handed over. */
 static int seal(struct update *update)
 {
@@ -237,6 +257,8 @@ static int seal(struct update *update)
 	if (r == 0)
 		r = pin_put(update->session, WARM_RECORD, update->warm.data, update->warm.used,
 			    &update->problem);
+	if (r == 0)
+		r = seal_unit(update);
 	if (r == 0 && !update->options->freezer->keeps_memory)
 		r = seal_commands(update);
 	if (r == 0)
@@ -284,11 +306,15 @@ static int load(struct update *update)
 /* What can be found out while the application still serves. */
 static int prepare(struct update *update)
 {
+	const struct update_options *options = update->options;
 	int r = tasks_gather(update->options->pid, &update->app.tasks, &update->problem);
 
 	if (r == 0)
 		r = tcp_ports(update->app.tasks.pids, update->app.tasks.count, &update->app.ports,
 			      &update->app.port_count, &update->problem);
+	if (r == 0)
+		r = runfiles_find(&update->app.tasks, options->unit ? options->unit->directories : "",
+				  &update->runfiles, &update->problem);
 	if (r == 0)
 		r = net_save(&update->network, &update->problem);
 	if (r == 0)
@@ -342,6 +368,9 @@ static int go(struct update *update)
 {
 	int r = prepare(update);
 
+	if (r == 0)
+		journal_say(JOURNAL_NOTICE, "an update of the kernel under process %d begins",
+			    update->options->pid);
 	if (r == 0 && (r = enter(update, PHASE_LOAD)) == 0)
 		r = load(update);
 	if (r == 0)
@@ -400,6 +429,8 @@ static size_t checked(const struct update_options *options, struct check *check)
 	check_machine(options, check);
 	if (options->image)
 		check_next(options, check);
+	if (options->unit)
+		check_unit(options->unit, check);
 	if (options->pid)
 		check_application(options, check);
 	return print_findings(check);
@@ -430,6 +461,7 @@ static enum status undone(struct update *update, struct guard *guard)
 		return STATUS_STUCK;
 	}
 	fprintf(stderr, "skuctl: undone: the application goes on under this kernel\n");
+	journal_say(JOURNAL_NOTICE, "undone: the application goes on under this kernel");
 	return late ? STATUS_TIMED_OUT : STATUS_ROLLED_BACK;
 }
 
@@ -511,6 +543,7 @@ static void begin_freezing(struct update *update)
 
 	update->freezing = (struct freezing){
 		.pid = options->pid,
+		.unit = options->unit ? options->unit->name : NULL,
 		.freeze_command = options->freeze_command,
 		.restore_command = options->restore_command,
 		.state = update->state,
@@ -555,6 +588,7 @@ enum status update(const struct update_options *options)
 	}
 	status = guarded(&update, &check);
 	app_free(&update.app);
+	runfiles_free(&update.runfiles);
 	buffer_free(&update.network);
 	buffer_free(&update.warm);
 	return status;

@@ -10,6 +10,8 @@
 #include "freezer.h"
 #include "problem.h"
 
+struct unit;
+
 /* In the order in which they are gone through; none comes after the last. */
 enum phase {
 	PHASE_CHECK,
@@ -38,6 +40,7 @@ enum status {
 
 struct update_options {
 	pid_t pid;
+	const struct unit *unit; /* that the process is the main one of, or NULL */
 	const char *image; /* NULL: what `skuctl load` has loaded */
 	const char *initrd;
 	const char *cmdline;

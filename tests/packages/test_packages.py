@@ -14,6 +14,7 @@ from sku_build import packages
 
 _NEEDED = ("dpkg-buildpackage", "dh", "lintian", "rpmbuild", "mkinitramfs", "dracut", "mandoc")
 _CROSS = "aarch64-linux-gnu-"
+_UNIT = "usr/lib/systemd/system/sku-settle.service"
 _KERNEL = "6.1.0-sku"
 # In a mount namespace of its own: the package lies over this machine, which stays as it is.
 _INSTALLED = """
@@ -78,7 +79,7 @@ def test_the_debian_package_is_for_arm64_and_has_all_at_its_place(installed: Pat
     for path in ("usr/bin/skuctl", "usr/lib/sku/sku-init", "usr/lib/sku/criu/sku.so"):
         head = (installed / path).read_bytes()[:20]
         assert (head[:4], head[18:20]) == (b"\x7fELF", b"\xb7\0")
-    for path in ("usr/share/man/man8/skuctl.8.gz", "etc/sku/keys"):
+    for path in ("usr/share/man/man8/skuctl.8.gz", "etc/sku/keys", _UNIT):
         assert (installed / path).exists()
 
 
@@ -88,6 +89,7 @@ def test_the_rpm_has_the_same_programs(source: packages.Packaged, tmp_path: Path
     (made,) = tmp_path.rglob("*.aarch64.rpm")
     listed = call("rpm", "-qpl", made).splitlines()
     assert {"/usr/bin/skuctl", "/usr/lib/sku/sku-init", "/usr/lib/sku/criu/sku.so"} <= set(listed)
+    assert f"/{_UNIT}" in listed
     assert "/usr/lib/dracut/modules.d/95sku/module-setup.sh" in listed
 
 

@@ -22,7 +22,7 @@ import pytest
 from sku_build import arm64, layout, run
 
 _PARTS = (
-    *("command", "copied", "facts", "file", "json", "kmsg", "lines", "problem", "shell"),
+    *("command", "copied", "facts", "file", "journal", "json", "kmsg", "lines", "problem", "shell"),
     "volume",
 )
 _WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wstrict-prototypes", "-Wmissing-prototypes")

@@ -13,7 +13,7 @@ from sku_build import bundle, layout, run
 from tests.unit import bundle_samples as samples
 from tests.unit.test_bundle import DAMAGE
 
-_PARTS = ("buffer", "bundle", "child", "file", "problem", "sealed", "signature")
+_PARTS = ("buffer", "bundle", "child", "file", "journal", "problem", "sealed", "signature")
 _FLAGS = ("-std=gnu11", "-D_GNU_SOURCE", "-g", "-Wall", "-Wextra", "-Werror")
 _SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover")
 

@@ -27,6 +27,7 @@ from tests.unit import tcp_peers
 _PARTS = (
     *("app", "areas", "buffer", "child", "file", "freezer_criu", "handshakes", "image", "images"),
     *(
+        "journal",
         "json",
         "kept",
         "net",
