@@ -15,6 +15,7 @@ from sku_build import console, history
 from sku_build.board import Board
 from sku_build.cli.matrix import matrix
 from sku_build.cli.options import TIMEOUT_FACTOR
+from sku_build.cli.unit import unit
 from sku_build.errors import CheckError
 from sku_build.lab import (
     BootResult,
@@ -68,6 +69,7 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 lab.add_command(matrix)
+lab.add_command(unit)
 
 
 @lab.command("boot")

@@ -20,7 +20,7 @@ from sku_build.lab.machine import Machine
 PORT = 6379
 AGENT = "/usr/lib/sku/sku-agent"
 IMAGES = "/var/lib/criu"
-_SCRIPTS = "usr/lib/sku-lab"
+SCRIPTS = "usr/lib/sku-lab"
 _VALUE_BYTES = 950
 _ENTRY_BYTES = 1074  # what a key of DEBUG POPULATE with such a value takes of redis' memory
 _MIB = 1 << 20
@@ -71,10 +71,10 @@ criu dump -t "$1" -D {IMAGES} -o dump.log --tcp-established --network-lock nftab
 _RESTORE = f"""\
 #!/bin/sh
 set -e
-nft -f /{_SCRIPTS}/silence.nft
+nft -f /{SCRIPTS}/silence.nft
 {_NETWORK}echo 0 > /proc/sys/net/ipv4/tcp_window_scaling
 criu restore -D {IMAGES} -o restore.log --tcp-established -d \\
-    --action-script /{_SCRIPTS}/open || {{
+    --action-script /{SCRIPTS}/open || {{
     tail -n 5 {IMAGES}/restore.log
     exit 1
 }}
@@ -99,7 +99,7 @@ exec nft delete table inet sku
 """
 
 # Status 125: the update ended before it got there.
-_DRILL = """\
+DRILL = """\
 #!/bin/sh
 # drill PHASE ACTION COMMAND…: run the update COMMAND, and do ACTION when it holds before PHASE
 phase=$1 action=$2
@@ -155,18 +155,16 @@ def root_image() -> Path:
             "dump": _DUMP,
             "restore": _RESTORE,
             "open": _OPEN,
-            "drill": _DRILL,
+            "drill": DRILL,
         }
-        extra: dict[str, Path | str] = {
-            f"{_SCRIPTS}/{name}": text for name, text in scripts.items()
-        }
-        extra[f"{_SCRIPTS}/silence.nft"] = _SILENCE
+        extra: dict[str, Path | str] = {f"{SCRIPTS}/{name}": text for name, text in scripts.items()}
+        extra[f"{SCRIPTS}/silence.nft"] = _SILENCE
         return rootfs.image(extra | programs).path
 
 
 def script(name: str, *words: str | int) -> str:
     """Return the command that runs one of the lab's scripts in the guest."""
-    return " ".join([f"/{_SCRIPTS}/{name}", *map(str, words)])
+    return " ".join([f"/{SCRIPTS}/{name}", *map(str, words)])
 
 
 def start(machine: Machine, *, huge: bool, high_pid: bool) -> int:

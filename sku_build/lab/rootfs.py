@@ -23,16 +23,16 @@ from sku_build.errors import CheckError, UserError
 
 SUITE = "trixie"  # has the CRIU 4.1.1 and redis 8.0.2 that docs/checkpoint.md is about
 ARCHITECTURE = "arm64"
-PACKAGES = (
+BASE = (
     *("base-files", "base-passwd", "bash", "coreutils", "dash", "grep", "mount", "procps", "sed"),
-    *("util-linux", "iproute2", "nftables", "criu", "redis-server", "openssh-client"),
+    *("util-linux", "iproute2", "nftables", "criu"),
 )
 SIZE_GIB = 8  # sparse: what an image of a gigabyte of redis and its CRIU images fit into
 
 _FORMAT = 1  # part of the key: what is written below has changed
 # Fixed, so that the same packages make the same file system.
 _UUID = "5b1e0f5a-2d3c-4c6e-9a0d-736b75000001"
-_DIRECTORIES = ("dev", "proc", "sys", "run", "tmp", "mnt", "root", "var/lib/redis", "var/log/redis")
+_DIRECTORIES = ("dev", "proc", "sys", "run", "tmp", "mnt", "root")
 _FILES = {
     "etc/hostname": "sku\n",
     "etc/hosts": "127.0.0.1 localhost sku\n::1 localhost\n",
@@ -42,7 +42,7 @@ _FILES = {
 # What no guest of the lab reads.
 _LEFT_OUT = (
     *("usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale", "usr/share/lintian"),
-    *("usr/share/bash-completion", "usr/lib/systemd", "usr/share/perl5"),
+    *("usr/share/bash-completion", "usr/share/perl5"),
 )
 # As `dpkg-deb --extract`, but for the owners: all of it is root's in the end, and a user namespace
 # may not have those that packages name.
@@ -53,7 +53,37 @@ dpkg-deb --fsys-tarfile "$1" | tar -C "$2" -xf - --no-same-owner --same-permissi
 _MERGED = ("bin", "lib", "sbin")
 _KEPT_IMAGES = 3
 _TEMPORARY = ".rootfs-"
-_REDIS = 101  # uid and gid, as Debian's adduser gives the first system user
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Account:
+    """A system user, and the group of the same name and number; ``home`` without a leading /."""
+
+    name: str
+    number: int
+    home: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Guest:
+    """What a guest is made of besides the ``BASE``: packages, accounts, directories.
+
+    ``left_out`` is what of the packages it does not need.
+    """
+
+    packages: tuple[str, ...]
+    accounts: tuple[Account, ...]
+    directories: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+# Uids and gids from 101 on, as Debian's adduser gives them.
+REDIS = Guest(
+    packages=("redis-server", "openssh-client"),
+    accounts=(Account("redis", 101, "var/lib/redis"),),
+    directories=("var/log/redis",),
+    left_out=("usr/lib/systemd",),
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,8 +99,8 @@ class RootImage:
         return self.path.stat().st_blocks * 512
 
 
-def image(extra: Mapping[str, Path | str] | None = None) -> RootImage:
-    """Return the guest's root file system, made when this set of packages has none yet.
+def image(extra: Mapping[str, Path | str] | None = None, *, guest: Guest = REDIS) -> RootImage:
+    """Return the root file system of ``guest``, made when this set of packages has none yet.
 
     ``extra`` adds files: the path in the guest, without a leading ``/``, to a file of this machine
     (its mode is kept) or to a text, which may be run if it begins with ``#!``. The image belongs
@@ -78,16 +108,17 @@ def image(extra: Mapping[str, Path | str] | None = None) -> RootImage:
     Raises InfraError without network, CheckError when a package cannot be used, UserError for an
     ``extra`` outside of the image.
     """
-    found = closure.resolve(PACKAGES, suite=SUITE, architecture=ARCHITECTURE)
+    wanted = (*BASE, *guest.packages)
+    found = closure.resolve(wanted, suite=SUITE, architecture=ARCHITECTURE)
     added = dict(sorted((extra or {}).items()))
-    key = found.key(str(_FORMAT), *_fingerprints(added))
+    key = found.key(str(_FORMAT), repr(guest), *_fingerprints(added))
     directory = layout.cache_dir("guest")
     target = directory / f"{SUITE}-{ARCHITECTURE}-{key}.ext4"
     with (directory / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.is_file():
             with console.step(f"root file system of the guest ({SUITE} {ARCHITECTURE})"):
-                _build(found, added, target)
+                _build(found, guest, added, target)
         os.utime(target)  # used now: what makes it one of those that are kept
         remove_superseded(directory)
     return RootImage(target, found)
@@ -126,12 +157,12 @@ def _mode(text: str) -> int:
     return 0o755 if text.startswith("#!") else 0o644
 
 
-def _build(found: Closure, extra: Mapping[str, Path | str], target: Path) -> None:
+def _build(found: Closure, guest: Guest, extra: Mapping[str, Path | str], target: Path) -> None:
     files = closure.fetch(found)
     with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=target.parent) as temporary:
         root = Path(temporary, "root")
         unpack(files, root)
-        furnish(root, extra)
+        furnish(root, guest, extra)
         made = Path(temporary, "image")
         make_image(root, made)
         made.replace(target)
@@ -151,20 +182,24 @@ def unpack(packages: Sequence[Path], root: Path) -> None:
                 raise CheckError(f"it replaces the link /{name} of base-files", where=package)
 
 
-def furnish(root: Path, extra: Mapping[str, Path | str]) -> None:
+def furnish(root: Path, guest: Guest, extra: Mapping[str, Path | str]) -> None:
     """Do in ``root`` what the maintainer scripts would have done, and add ``extra``."""
-    for name in _LEFT_OUT:
+    for name in (*_LEFT_OUT, *guest.left_out):
         shutil.rmtree(root / name, ignore_errors=True)
-    for name in _DIRECTORIES:
+    homes = [account.home for account in guest.accounts]
+    for name in (*_DIRECTORIES, *guest.directories, *homes):
         (root / name).mkdir(parents=True, exist_ok=True)
     for name, text in _FILES.items():
         (root / name).write_text(text)
     masters = root / "usr/share/base-passwd"
     passwd = (masters / "passwd.master").read_text().replace(":*:", ":x:")
     group = (masters / "group.master").read_text().replace(":*:", ":x:")
-    passwd += f"redis:x:{_REDIS}:{_REDIS}::/var/lib/redis:/usr/sbin/nologin\n"
+    for account in guest.accounts:
+        name, number = account.name, account.number
+        passwd += f"{name}:x:{number}:{number}::/{account.home}:/usr/sbin/nologin\n"
+        group += f"{name}:x:{number}:\n"
     (root / "etc/passwd").write_text(passwd)
-    (root / "etc/group").write_text(f"{group}redis:x:{_REDIS}:\n")
+    (root / "etc/group").write_text(group)
     for name, target in (("var/run", "/run"), ("var/lock", "/run/lock")):
         path = root / name
         if not path.is_symlink():

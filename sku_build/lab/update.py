@@ -26,7 +26,7 @@ REPORT = "/run/sku/report.json"
 FAILED = "/run/sku/failed"
 SHARE = "/bundle"
 # The channel serves one mount, and lets nobody else in while there is one.
-_MOUNT = (
+MOUNT = (
     f"mkdir -p {SHARE}; mountpoint -q {SHARE} || "
     f"mount -t 9p next {SHARE} -o ro,trans=virtio,version=9p2000.L,msize=524288"
 )
@@ -75,7 +75,7 @@ class Service:
 
     def mount(self) -> None:
         """Let the guest see the second bundle."""
-        self.machine.run(_MOUNT)
+        self.machine.run(MOUNT)
 
     @property
     def next_kernel(self) -> str:

@@ -114,12 +114,15 @@ def alarms(console: str) -> list[str]:
 
 
 def broken_promises(
-    before: Census, after: Census, traffic: Traffic, warnings: Sequence[str]
+    before: msgspec.Struct, after: msgspec.Struct, traffic: Traffic, warnings: Sequence[str]
 ) -> list[str]:
-    """Return a sentence for each thing that an update must leave alone, and did not."""
+    """Return a sentence for each thing that an update must leave alone, and did not.
+
+    ``before`` and ``after`` are what the application was and is, of the same kind.
+    """
     found = [
         f"{name} was {getattr(before, name)!r} and is {getattr(after, name)!r}"
-        for name in Census.__struct_fields__
+        for name in before.__struct_fields__
         if getattr(before, name) != getattr(after, name)
     ]
     if traffic.error is not None:

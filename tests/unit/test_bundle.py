@@ -60,6 +60,7 @@ def test_a_bundle_holds_what_was_built_and_what_tells_of_it(made: Path) -> None:
     assert set(contents(made)) == {
         *samples.FILES,
         *("initramfs/init", "cmdline", "manifest.json", "sbom.spdx.json", "provenance.json"),
+        "systemd/sku-settle.service",
         *("SHA256SUMS", "SHA256SUMS.sig"),
     }
     assert (made / "cmdline").read_text() == samples.CMDLINE

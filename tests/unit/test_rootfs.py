@@ -99,7 +99,9 @@ def test_image_holds_the_packages_the_accounts_and_the_added_files(
 ) -> None:
     root, image = tmp_path / "root", tmp_path / "image"
     rootfs.unpack([base(tmp_path)], root)
-    rootfs.furnish(root, {"usr/sbin/init": "#!/bin/sh\n", "etc/debian_version": "14\n"})
+    rootfs.furnish(
+        root, rootfs.REDIS, {"usr/sbin/init": "#!/bin/sh\n", "etc/debian_version": "14\n"}
+    )
     assert os.access(root / "usr/sbin/init", os.X_OK)
     assert (root / "etc/debian_version").stat().st_mode & 0o777 == 0o644
     assert "redis:x:101:101:" in (root / "etc/passwd").read_text()
@@ -135,7 +137,7 @@ def test_an_added_file_never_lands_on_this_machine(tmp_path: Path, name: str) ->
     rootfs.unpack([base(tmp_path)], root)
     (root / "link").symlink_to(outside)
     with pytest.raises(UserError, match="not inside"):
-        rootfs.furnish(root, {name.format(outside=outside): "x"})
+        rootfs.furnish(root, rootfs.REDIS, {name.format(outside=outside): "x"})
     assert not (outside / "out").exists()
 
 
