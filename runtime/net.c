@@ -12,9 +12,11 @@
 #include <unistd.h>
 
 #include "netlink.h"
+#include "waiting.h"
 
 #define LINKS_MAX 1024
 #define INTERFACE_PATIENCE_MS 5000
+#define WAITING_EACH_MS 500 /* then the next device that waits for its driver is started */
 #define POLL_MS 2
 #define NO_CARRIER (RTNH_F_DEAD | RTNH_F_LINKDOWN) /* what was so then; not taken in a request */
 
@@ -147,11 +149,15 @@ static uint32_t new_index(const struct load *load, uint32_t old)
 static uint32_t wait_for_link(struct load *load, const char *name)
 {
 	const struct timespec pause = { .tv_nsec = POLL_MS * 1000000 };
+	int next = WAITING_EACH_MS;
 	uint32_t index;
 
 	for (; !(index = if_nametoindex(name)) && load->waited_ms < INTERFACE_PATIENCE_MS;
-	     load->waited_ms += POLL_MS)
+	     load->waited_ms += POLL_MS) {
+		if (load->waited_ms >= next && waiting_start_first())
+			next = load->waited_ms + WAITING_EACH_MS;
 		nanosleep(&pause, NULL);
+	}
 	return index;
 }
 

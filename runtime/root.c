@@ -14,9 +14,11 @@
 #include "child.h"
 #include "facts.h"
 #include "volume.h"
+#include "waiting.h"
 
 #define ROOT "/mnt"
 #define DEVICE_PATIENCE_MS 15000
+#define WAITING_EACH_MS 1000 /* then the next device that waits for its driver is started */
 #define POLL_MS 2
 
 /* What there is from the first moment on, and goes along to the root file system. */
@@ -107,6 +109,7 @@ static int wait_for_device(const char *root, char *device, size_t size, struct p
 {
 	const struct timespec pause = { .tv_nsec = POLL_MS * 1000000 };
 	uint8_t uuid[VOLUME_UUID_BYTES];
+	int next = WAITING_EACH_MS;
 	bool by_uuid = !strncmp(root, "UUID=", 5) && volume_parse_uuid(root + 5, uuid);
 
 	if (!by_uuid && strncmp(root, "/dev/", 5))
@@ -119,6 +122,8 @@ static int wait_for_device(const char *root, char *device, size_t size, struct p
 			return problem_set(problem, ENODEV,
 					   "see that the kernel has the disk's driver built in",
 					   "cannot find the root device %s", root);
+		if (waited >= next && waiting_start_first())
+			next = waited + WAITING_EACH_MS;
 		nanosleep(&pause, NULL);
 	}
 	return 0;

@@ -10,6 +10,7 @@
  */
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "counter.h"
@@ -19,6 +20,22 @@
 #include "restore.h"
 #include "root.h"
 #include "serve.h"
+#include "waiting.h"
+
+/*
+ * Whatever waits for its driver may have it, now that an application is back, or that none is to
+ * come; not if sku.settle=no says that somebody else will say so.
+ */
+static void settle(const char *cmdline)
+{
+	struct problem problem;
+	char value[8];
+
+	if (cmdline_value(cmdline, "sku.settle", value, sizeof(value)) && !strcmp(value, "no"))
+		return;
+	if (waiting_settle(&problem) < 0)
+		problem_print(&problem);
+}
 
 /*
  * Go over to the root file system. What is not needed for that is not done before: an application
@@ -29,6 +46,7 @@ static void start_root(const char *cmdline, char **argv, uint64_t counter, struc
 	if (root_enter(cmdline, problem) == 0) {
 		journal_begin();
 		restore_if_handed_over(counter);
+		settle(cmdline);
 		journal_pass_on();
 		root_become_init(cmdline, argv, problem);
 	}
@@ -55,6 +73,7 @@ int main(int argc __attribute__((unused)), char **argv)
 		start_root(cmdline, argv, counter, &problem);
 		failed = &problem;
 	}
+	settle(cmdline);
 	facts_gather(&facts);
 	if (!serve(&facts, counter, failed))
 		dprintf(STDERR_FILENO, "sku-init: no lab port; %s up, CPUs %s, %ju KiB of memory\n",

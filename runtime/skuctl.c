@@ -26,8 +26,10 @@
 #include "undo.h"
 #include "unit.h"
 #include "update.h"
+#include "waiting.h"
 
 #define UNDO_PATIENCE_MS 60000
+#define SETTLE_PATIENCE_MS 60000
 #define MEASURE_MIB 64
 #define MEASURE_MIB_MAX 4096
 #define CMDLINE_MAX 4096
@@ -58,7 +60,8 @@ static const char usage[] =
 	"    --json              say in JSON how it ended\n"
 	"  check    say what stands in the way of an update; the options of update, any of them\n"
 	"  load     load the next kernel now, for an update without --image, --initrd and --cmdline\n"
-	"  status   say which phase an update is in  [--json]\n"
+	"  status   say which phase an update is in, and which devices wait  [--json]\n"
+	"  start    let devices that wait have their drivers, and wait until they do\n"
 	"  report   print the report of the update that led to this kernel, as JSON\n"
 	"  undo     end an update that has not jumped, or clean up after one\n"
 	"  restore  try again to bring back the application that was handed over  [--name NAME]\n"
@@ -371,20 +374,52 @@ static enum status do_check(struct given *given)
 
 static enum status do_status(struct given *given)
 {
+	static char waiting[WAITING_SIZE];
+	struct waiting_device device;
+	char *list = waiting;
 	char phase[32];
+	char state[16];
 	struct json json;
 
 	file_text(STATE_STATUS, phase, sizeof(phase));
+	waiting_read(waiting, sizeof(waiting));
 	if (!given->update.json) {
 		printf("%s\n", *phase ? phase : access(STATE_FAILED, F_OK) == 0 ? "failed" : "idle");
+		while (waiting_next(&list, &device))
+			printf("%s %s waits for its driver, %s\n", device.bus, device.name,
+			       device.driver);
 		return STATUS_OK;
 	}
+	waiting_state(state, sizeof(state));
 	json_begin(&json, STDOUT_FILENO);
 	json_string(&json, "phase", *phase ? phase : "idle");
 	json_string(&json, "failed", access(STATE_FAILED, F_OK) == 0 ? STATE_FAILED : "");
 	json_string(&json, "report", access(STATE_REPORT, F_OK) == 0 ? STATE_REPORT : "");
+	json_string(&json, "devices", state);
+	json_list(&json, "waiting");
+	while (waiting_next(&list, &device)) {
+		json_item(&json);
+		json_string(&json, "bus", device.bus);
+		json_string(&json, "device", device.name);
+		json_string(&json, "driver", device.driver);
+		json_item_end(&json);
+	}
+	json_list_end(&json);
 	json_end(&json);
 	return STATUS_OK;
+}
+
+/* Devices that were told to wait get their drivers; back when all have been tried. */
+static enum status do_start(struct given *given)
+{
+	struct problem problem;
+
+	(void)given;
+	if (waiting_settle(&problem) == 0 &&
+	    waiting_see_settled(SETTLE_PATIENCE_MS, &problem) == 0)
+		return STATUS_OK;
+	problem_print(&problem);
+	return problem.error == ETIMEDOUT ? STATUS_TIMED_OUT : STATUS_CHECK;
 }
 
 static enum status do_report(struct given *given)
@@ -528,6 +563,7 @@ static const struct {
 	{ "status", do_status },   { "report", do_report }, { "undo", do_undo },
 	{ "restore", do_restore }, { "rescue", do_rescue }, { "drop", do_drop },
 	{ "measure", do_measure }, { "adopt", do_adopt },   { "settle", do_settle },
+	{ "start", do_start },
 };
 
 int main(int argc, char **argv)

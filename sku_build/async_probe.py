@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The drivers that a board's command line names in ``driver_async_probe=``: do they exist?
+"""The drivers that a board names, in ``driver_async_probe=`` or for partial init: do they exist?
 
 The kernel says nothing of a name that no driver has, so that a misspelt or renamed one costs its
 time again at each boot and nobody notices. The name is looked up in the source, and the driver that
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sku_build import board as boards
-from sku_build import git
+from sku_build import git, partial_init
 from sku_build.board import Board
 from sku_build.errors import CheckError, UserError
 
@@ -108,9 +108,10 @@ def _variables(text: str, name: str, symbols: set[str]) -> Iterator[str]:
 
 
 def check_source(source: Path, board: Board) -> list[Driver]:
-    """Return the drivers that the board's command line names, as the kernel's ``source`` has them.
+    """Return the drivers that the board names, as the kernel's ``source`` has them.
 
-    Raises UserError for a name that no driver has, and for a list that the kernel would cut short.
+    Raises UserError for a name that no driver has, and for a list that the kernel would cut short
+    or refuse.
     """
     wanted = names(board.cmdline)
     where = boards.boards_dir() / board.name / "board.toml"
@@ -119,16 +120,17 @@ def check_source(source: Path, board: Board) -> list[Driver]:
             f"key cmdline: {OPTION}= may have {_LIST_MAX} characters, the kernel drops the rest",
             where=where,
         )
-    found = {name: drivers(source, name) for name in wanted}
-    unknown = [name for name, having in found.items() if not having]
-    if unknown:
-        raise UserError(
-            f"key cmdline: no driver of this kernel is called {' or '.join(unknown)}, "
-            f"which {OPTION}= names",
-            where=where,
-            hint="the name is the driver's own, as in /sys/bus/*/drivers, not the module's",
-            data={"unknown": unknown},
-        )
+    asked = {f"key cmdline, {OPTION}=": wanted} | partial_init.drivers(board)
+    found = {name: drivers(source, name) for having in asked.values() for name in having}
+    for key, having in asked.items():
+        unknown = [name for name in having if not found[name]]
+        if unknown:
+            raise UserError(
+                f"{key}: no driver of this kernel is called {' or '.join(unknown)}",
+                where=where,
+                hint="the name is the driver's own, as in /sys/bus/*/drivers, not the module's",
+                data={"unknown": unknown},
+            )
     return [driver for having in found.values() for driver in having]
 
 
@@ -152,7 +154,7 @@ def check_built(asked: Iterable[Driver], system_map: Path, modules: Path) -> Non
                 del missing[name]
     if missing:
         raise CheckError(
-            f"the command line's {OPTION}= names {' and '.join(sorted(missing))}, "
+            f"the board's command line names {' and '.join(sorted(missing))}, "
             "and this configuration does not build it",
             where=system_map,
             hint="request the driver in a fragment of the board, or drop the name",

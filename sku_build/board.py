@@ -69,8 +69,23 @@ class QemuPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expected_warnings: list[str] = []
 
 
+class PartialInitPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What devices wait for their drivers, on kernels with the series ``partial_init``.
+
+    ``waits`` and ``needed`` are patterns of its ``partial_init=``: a device waits that one of the
+    first fits and none of the second. ``timeout`` is in seconds.
+    """
+
+    waits: list[str]
+    needed: list[str] = []
+    timeout: int = 60
+
+
 class Board(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One ``boards/NAME/board.toml``; ``cmdline`` is the command line of the built kernel."""
+    """One ``boards/NAME/board.toml``; ``cmdline`` is the command line of the built kernel.
+
+    It gets the words of ``partial_init`` where there is one and the kernel has the series.
+    """
 
     name: Name
     summary: str
@@ -81,6 +96,7 @@ class Board(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     machine: MachinePart
     dtbs: list[str] = []
     modules: bool = False
+    partial_init: PartialInitPart | None = None
     qemu: QemuPart | None = None
 
 

@@ -29,6 +29,7 @@ from sku_build import (
     initramfs,
     kbuild,
     kconfig,
+    partial_init,
     plan,
 )
 from sku_build import metadata as records
@@ -89,7 +90,7 @@ def first_record(planned: Plan, output: Path | None) -> Metadata:
         reproduce=plan.reproducer(planned, output),
         board=planned.board.name,
         arch=planned.board.arch,
-        cmdline=planned.board.cmdline,
+        cmdline=partial_init.cmdline(planned.board, planned.series),
         tree=records.TreeRecord(
             name=tree.name,
             kind=tree.kind,

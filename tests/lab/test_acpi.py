@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,8 @@ _DEVICES = {
 
 def _look(run: Run, machine: Machine, init: guest.Init, number: int) -> None:
     """See that all of the machine is there, and that the kernel does not complain."""
+    while machine.get("/sys/kernel/partial_init/settle").strip() != "settled":
+        time.sleep(0.2)
     lines = run.log(machine, number)
     assert run.kernel(init, lines, number, since=0).warnings == []
     text = "\n".join(line.text for line in lines)

@@ -40,7 +40,7 @@ _PARTS = (
         "state",
         "tasks",
     ),
-    *("tcp", "wake", "warm"),
+    *("tcp", "waiting", "wake", "warm"),
 )
 _FLAGS = ("-std=gnu11", "-D_GNU_SOURCE", "-g", "-Wall", "-Wextra", "-Werror")
 _SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover")
