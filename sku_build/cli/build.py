@@ -72,8 +72,10 @@ def build(
     )
     target = output or default_output(planned)
     metadata = image.carry_out(planned, target, strict=verifying)
-    work = builddir.find(planned.slot, planned.board.name, planned.toolchain.name)
-    verification = verify.build_again(planned, target, metadata, work) if verifying else None
+    verification = None
+    if verifying:
+        work = builddir.find(planned.slot, planned.board.name, planned.toolchain.name)
+        verification = verify.build_again(planned, target, metadata, work)
     if as_json:
         console.emit_json({"output": target, "metadata": metadata, "verification": verification})
         return
