@@ -393,9 +393,11 @@ static int restore(const char *command, pid_t pid, struct problem *problem)
 	(void)pid;
 	if (criu.held >= 0)
 		r = let_restore_go(problem);
-	/* One that could not be told has done nothing yet. */
+	/* One that could not be told has done nothing yet; one that failed may have come too early. */
 	if (r < 0)
 		abandon_restore();
+	if (r == 1 && !succeeded())
+		r = 0;
 	if (r <= 0 && criu.pid == 0)
 		r = start_restore(problem);
 	if (r == 0)

@@ -161,7 +161,8 @@ static uint32_t wait_for_link(struct load *load, const char *name)
 	return index;
 }
 
-static int set_link(struct load *load, uint32_t index, uint32_t mtu)
+/* @mtu: 0 for the one that it has */
+static int set_link(int fd, uint32_t index, uint32_t mtu)
 {
 	_cleanup_buffer_ struct buffer message = { 0 };
 	struct {
@@ -173,12 +174,12 @@ static int set_link(struct load *load, uint32_t index, uint32_t mtu)
 	};
 	int r = buffer_add(&message, &request, sizeof(request));
 
-	if (r == 0)
+	if (r == 0 && mtu)
 		r = netlink_attribute(&message, IFLA_MTU, &mtu, sizeof(mtu));
 	if (r < 0)
 		return r;
 	((struct nlmsghdr *)(void *)message.data)->nlmsg_len = (uint32_t)message.used;
-	return netlink_ask(load->fd, message.data, message.used);
+	return netlink_ask(fd, message.data, message.used);
 }
 
 static int load_link(struct load *load, const char *data, size_t size)
@@ -199,7 +200,7 @@ static int load_link(struct load *load, const char *data, size_t size)
 					     "cannot find the interface %s", link.name) : 0;
 	load->links[load->count].old = link.index;
 	load->links[load->count++].new = index;
-	r = link.up ? set_link(load, index, link.mtu) : 0;
+	r = link.up ? set_link(load->fd, index, link.mtu) : 0;
 	return r < 0 ? problem_set(load->problem, -r, NULL, "cannot bring %s up", link.name) : 0;
 }
 
@@ -432,4 +433,16 @@ int net_load(const void *data, size_t size, struct problem *problem)
 		r = load_all(&load, data, size, now);
 	close(load.fd);
 	return r;
+}
+
+/*
+ * Have the loopback interface up, before anything else of the network is: CRIU connects to itself by
+ * it, to see what the kernel can do, and gives up where it cannot.
+ */
+int net_loopback(struct problem *problem)
+{
+	_cleanup_close_ int fd = netlink_open(NETLINK_ROUTE);
+	int r = fd < 0 ? fd : set_link(fd, if_nametoindex("lo"), 0);
+
+	return r < 0 ? problem_set(problem, -r, NULL, "cannot set up the loopback interface") : 0;
 }

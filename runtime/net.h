@@ -43,5 +43,6 @@ struct net_link {
 
 int net_save(struct buffer *out, struct problem *problem);
 int net_load(const void *data, size_t size, struct problem *problem);
+int net_loopback(struct problem *problem);
 
 #endif

@@ -285,7 +285,7 @@ static bool is_likely(void)
 /* Start what can be started before it is known what was handed over. */
 static void begin_early(struct restore *restore)
 {
-	if (images_prepare(false, &restore->problem) < 0)
+	if (net_loopback(&restore->problem) < 0 || images_prepare(false, &restore->problem) < 0)
 		return;
 	restore->early = true;
 	restore->freezer->begin_restore();

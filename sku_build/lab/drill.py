@@ -7,6 +7,7 @@ whatever a drill leaves behind would show in the next one.
 
 from __future__ import annotations
 
+import base64
 import mmap
 import re
 import shlex
@@ -121,6 +122,21 @@ def spoil(service: Service, content: bytes) -> int:
 
 # Only the next kernel finds out: it has no CRIU.
 NO_RESTORE = Fault("jump", "mv /usr/sbin/criu /usr/sbin/criu.away; sync")
+
+
+# The next kernel's CRIU fails when it is started first.
+STARTS_OF_CRIU = "/run/criu.starts"
+_TOO_EARLY = f"""#!/bin/sh
+echo "$1" >>{STARTS_OF_CRIU}
+test -n "$(sed -n 2p {STARTS_OF_CRIU})" || exit 1
+exec /usr/sbin/criu.real "$@"
+"""
+RESTORE_TOO_EARLY = Fault(
+    "jump",
+    "mv /usr/sbin/criu /usr/sbin/criu.real; "
+    f"echo {base64.b64encode(_TOO_EARLY.encode()).decode()} | base64 -d >/usr/sbin/criu; "
+    "chmod +x /usr/sbin/criu; sync",
+)
 
 
 class Drilled(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from sku_build import series as patch_series
 from sku_build.board import Board
 from sku_build.errors import ExitCode, SkuError
 from sku_build.lab import Options, Way, application, bundle, drill, guest, results, update
+from sku_build.lab import update_result as outcome
 from sku_build.lab.application import Census
 from sku_build.lab.drill import NO_RESTORE, Fault
 from sku_build.lab.drill import drill as drilled
@@ -256,6 +257,29 @@ def test_memory_that_is_not_there_and_a_record_that_is_damaged(
             assert "lost" in failed
             assert "skuctl rescue" not in failed
             assert machine.run("pgrep -x redis-server", check=False).status == 1
+
+
+def test_a_restore_that_began_too_early_is_begun_again(
+    first_bundle: Path, next_bundle: Path, qemu_virt: Board, tmp_path: Path
+) -> None:
+    load = Load(data_mib=16)
+    prepared = update.prepared(qemu_virt, load, Options(directory=tmp_path))
+    first, second = (bundle.load(path, qemu_virt) for path in (first_bundle, next_bundle))
+    with update.service(prepared, first, second, load) as (service, _):
+        machine = service.machine
+        before = service.census()
+        with machine.phase(Phase.UPDATE):
+            service.mount()
+            service.client.start()
+            machine.begin(drill.with_fault(service, drill.RESTORE_TOO_EARLY))
+            machine.expect(guest.Init)
+        with machine.phase(Phase.CHECK):
+            seen = service.client.stop(service.seconds)
+            starts = machine.get(drill.STARTS_OF_CRIU).split()
+        assert outcome.broken_promises(before, service.census(), seen, []) == []
+        with machine.phase(Phase.SHUTDOWN):
+            machine.power_off()
+    assert starts == ["restore", "restore"]
 
 
 def test_memory_that_is_not_what_was_sealed_is_given_to_nobody_unasked(

@@ -3,10 +3,12 @@
  * Runs one part of what the update consists of on the file given, for test_runtime_update.py. The
  * first line of output is the result; more of them follow where there is more to tell.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -106,6 +108,38 @@ static int on_net_load(const char *path)
 	read_file(path, &data);
 	r = net_load(data.data, data.used, &problem);
 	printf("%d\n%s\n", r, r < 0 ? problem.text : "");
+	return 0;
+}
+
+static int connected_to_itself(const struct sockaddr_in *own)
+{
+	struct sockaddr_in name = *own;
+	socklen_t size = sizeof(name);
+	int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+	int r = bind(listener, (const struct sockaddr *)own, sizeof(*own));
+
+	if (r == 0)
+		r = listen(listener, 1);
+	if (r == 0)
+		r = getsockname(listener, (struct sockaddr *)&name, &size);
+	if (r == 0)
+		r = connect(client, (const struct sockaddr *)&name, size);
+	close(client);
+	close(listener);
+	return r;
+}
+
+/* Whether one can connect to an address of the loopback interface, before and after it was set up. */
+static int on_loopback(const char *address)
+{
+	struct sockaddr_in own = { .sin_family = AF_INET };
+	int before, r;
+
+	if (inet_pton(AF_INET, address, &own.sin_addr) != 1)
+		return 2;
+	before = connected_to_itself(&own);
+	r = net_loopback(&problem);
+	printf("%d\n%d %d\n", r, before, connected_to_itself(&own));
 	return 0;
 }
 
@@ -317,7 +351,7 @@ int main(int argc, char **argv)
 		{ "image", on_image },	     { "warm", on_warm },   { "read", on_read },
 		{ "restore", on_restore },   { "kept", on_kept },   { "hush", on_hush },
 		{ "wake", on_wake },	     { "handshakes", on_handshakes },
-		{ "reads", on_reads },	     { "reads-no-pids", on_reads_no_pids },
+		{ "loopback", on_loopback }, { "reads", on_reads },	     { "reads-no-pids", on_reads_no_pids },
 	};
 
 	for (size_t i = 0; argc == 3 && i < sizeof(parts) / sizeof(parts[0]); i++)

@@ -182,6 +182,13 @@ def test_no_damaged_record_of_the_network_is_read_past_its_end(
     assert part("net", file, *namespace)[0] == "0"
 
 
+def test_the_loopback_interface_is_up_before_the_rest(
+    part: Part, namespace: tuple[str, ...]
+) -> None:
+    """Without it CRIU finds no kernel that it could do anything with."""
+    assert part("loopback", "127.0.0.1", *namespace) == ["0", "-1 0"]
+
+
 def test_many_ports_are_silenced_in_one_batch(part: Part, namespace: tuple[str, ...]) -> None:
     all_of_it, new = part("silence", 1024, *namespace)
     if -int(all_of_it) in {errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL}:
@@ -311,7 +318,10 @@ exit {end}
 def test_criu_is_held_until_there_is_something_to_restore(
     part: Part, program: Path, late: str, wait_ms: int, early_end: str, end: int
 ) -> None:
-    """It waits for its first image, or comes when that is there; it restores once, in any case."""
+    """It waits for its first image, or comes when that is there; it restores once.
+
+    Only one that failed before it was seen to take its image is started again.
+    """
     criu = program.parent / "bin" / "criu"
     criu.parent.mkdir(exist_ok=True)
     images = program.parent / "state" / "images"
@@ -323,7 +333,8 @@ def test_criu_is_held_until_there_is_something_to_restore(
     if early_end:
         assert f"status {early_end}" in said
         return
-    assert (images / "restored").read_text() == "inventory\n"
+    restored = (images / "restored").read_text()
+    assert restored == "inventory\n" or (end and restored == "inventory\n" * 2)
     assert not end or "it is 1" in said
 
 
