@@ -361,28 +361,25 @@ static int pass_on(int fifo, struct problem *problem)
 }
 
 /*
- * Put the first image where the fifo was, and give it to who has opened that. One that comes later
- * finds the file, and may have come to its end before that is seen: then 1 is returned.
+ * Put the first image where the fifo was, once that has been opened, and give it to who has opened it.
+ * Return 1 if it came to its end before: then it has done nothing.
  */
 static int let_restore_go(struct problem *problem)
 {
+	_cleanup_close_ int fd = -1;
 	char fifo[32];
 	int r = 0;
 
-	if (rename(FIRST_IMAGE IMAGES_LATER, FIRST_IMAGE) < 0)
-		return problem_set(problem, errno, NULL, "cannot make " FIRST_IMAGE);
 	snprintf(fifo, sizeof(fifo), "/proc/self/fd/%d", criu.held);
-	while (r == 0) {
-		_cleanup_close_ int fd = open(fifo, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-
-		if (fd >= 0) {
-			r = pass_on(fd, problem);
-			break;
-		}
-		r = has_ended(1, problem);
+	while (r == 0 && fd < 0) {
+		fd = open(fifo, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+		if (fd < 0)
+			r = has_ended(1, problem);
 	}
+	if (r >= 0 && rename(FIRST_IMAGE IMAGES_LATER, FIRST_IMAGE) < 0)
+		return problem_set(problem, errno, NULL, "cannot make " FIRST_IMAGE);
 	close_one(&criu.held);
-	return r;
+	return r == 0 ? pass_on(fd, problem) : r;
 }
 
 static int restore(const char *command, pid_t pid, struct problem *problem)
@@ -393,12 +390,10 @@ static int restore(const char *command, pid_t pid, struct problem *problem)
 	(void)pid;
 	if (criu.held >= 0)
 		r = let_restore_go(problem);
-	/* One that could not be told has done nothing yet; one that failed may have come too early. */
+	/* One that could not be told, or came too early, has done nothing yet. */
 	if (r < 0)
 		abandon_restore();
-	if (r == 1 && !succeeded())
-		r = 0;
-	if (r <= 0 && criu.pid == 0)
+	if (criu.pid == 0)
 		r = start_restore(problem);
 	if (r == 0)
 		r = has_ended(RESTORE_TIMEOUT_MS, problem);
