@@ -12,6 +12,7 @@ import mmap
 import re
 import shlex
 import time
+from typing import Protocol
 
 import msgspec
 
@@ -172,7 +173,15 @@ def drill(service: Service, before: Census, command: str) -> Drilled:
     return Drilled(status=ran.status, output=ran.output, wrong=wrong)
 
 
-def with_fault(service: Service, fault: Fault, *words: str) -> str:
+class Updating(Protocol):
+    """A guest that can be told to update its kernel."""
+
+    def command(self, *words: str) -> str:
+        """Return the command of ``skuctl`` that does it, with more ``words`` for that."""
+        ...
+
+
+def with_fault(service: Updating, fault: Fault, *words: str) -> str:
     """Return the command of an update that meets with ``fault``, with more ``words`` for it."""
     command = service.command(*words, "--pause-before", fault.phase)
     return application.script("drill", fault.phase, shlex.quote(fault.action), command)

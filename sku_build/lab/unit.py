@@ -12,7 +12,6 @@ from typing import Literal
 import msgspec
 
 from sku_build.board import Board
-from sku_build.errors import CheckError
 from sku_build.lab import application, bundle, guest, mariadb, phases, qemu
 from sku_build.lab import update as updates
 from sku_build.lab import update_result as outcome
@@ -114,32 +113,15 @@ class Service:
 
     def command(self, *words: str, verb: str = "update") -> str:
         """Return the command of ``skuctl`` that is about the unit, with more ``words`` for it."""
-        return " ".join(
-            [
-                f"skuctl {verb} --unit {mariadb.UNIT}",
-                *words,
-                f"--image {updates.SHARE}/{bundle.IMAGE}",
-                f"--initrd {updates.SHARE}/{bundle.INITRAMFS}",
-                f"--cmdline '{self.run.cmdline(self.second)}'",
-            ]
-        )
+        options = updates.next_kernel(self.run, self.second)
+        return " ".join([f"skuctl {verb} --unit {mariadb.UNIT}", *words, options])
 
     def jump(self) -> guest.Init:
         """Have the guest update its kernel, and return how the second one came up.
 
         Raises CheckError with what ``skuctl`` said when there is no second one.
         """
-        self.machine.begin(self.command())
-        match self.machine.expect(guest.Init, guest.Ran):
-            case guest.Ran(status=status, output=output):
-                raise CheckError(
-                    f"skuctl ended with status {status}: {output.strip()}",
-                    where=self.machine.serial_log,
-                    data={"status": status},
-                )
-            case guest.Init() as init:
-                self.run.check_release(init, self.second)
-        return init
+        return updates.jump(self.run, self.machine, self.command(), self.second)
 
     def settle(self) -> None:
         """Wait until systemd has adopted the unit and all is as before it."""

@@ -80,10 +80,7 @@ class Service:
     @property
     def next_kernel(self) -> str:
         """The options that tell ``skuctl`` the next kernel; :meth:`mount` comes first."""
-        return (
-            f"--image {SHARE}/{bundle.IMAGE} --initrd {SHARE}/{bundle.INITRAMFS} "
-            f"--cmdline '{self.run.cmdline(self.second)}'"
-        )
+        return next_kernel(self.run, self.second)
 
     def command(self, *words: str) -> str:
         """Return the command that updates the kernel, with more ``words`` for ``skuctl``."""
@@ -95,20 +92,37 @@ class Service:
         Returns the first kernel's log, and how the second one came up. Raises CheckError with what
         ``skuctl`` said when there is no second one, and its exit status as data.
         """
-        machine = self.machine
-        lines = self.run.log(machine, 1)
+        lines = self.run.log(self.machine, 1)
         self.client.start()
-        machine.begin(self.command(*(["--verify"] if self.verify else [])))
-        match machine.expect(guest.Init, guest.Ran):
-            case guest.Init() as init:
-                self.run.check_release(init, self.second)
-            case guest.Ran(status=status, output=output):
-                raise CheckError(
-                    f"skuctl ended with status {status}: {output.strip()}",
-                    where=machine.serial_log,
-                    data={"status": status},
-                )
-        return lines, init
+        command = self.command(*(["--verify"] if self.verify else []))
+        return lines, jump(self.run, self.machine, command, self.second)
+
+
+def next_kernel(run: Run, second: Bundle) -> str:
+    """Return the options that tell ``skuctl`` of the bundle that the guest has at :data:`SHARE`."""
+    return (
+        f"--image {SHARE}/{bundle.IMAGE} --initrd {SHARE}/{bundle.INITRAMFS} "
+        f"--cmdline '{run.cmdline(second)}'"
+    )
+
+
+def jump(run: Run, machine: Machine, command: str, second: Bundle) -> guest.Init:
+    """Have the guest go through the update ``command``, and return how ``second`` came up.
+
+    Raises CheckError with what ``skuctl`` said when there is no second kernel, and its exit status
+    as data.
+    """
+    machine.begin(command)
+    match machine.expect(guest.Init, guest.Ran):
+        case guest.Init() as init:
+            run.check_release(init, second)
+        case guest.Ran(status=status, output=output):
+            raise CheckError(
+                f"skuctl ended with status {status}: {output.strip()}",
+                where=machine.serial_log,
+                data={"status": status},
+            )
+    return init
 
 
 def prepared(board: Board, load: Load, options: Options) -> Run:

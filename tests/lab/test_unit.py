@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +12,8 @@ import pytest
 
 from sku_build.board import Board
 from sku_build.errors import ExitCode
-from sku_build.lab import Options, application, bundle, guest, mariadb, unit, update
-from sku_build.lab.drill import NO_RESTORE
+from sku_build.lab import Options, bundle, guest, mariadb, unit, update
+from sku_build.lab.drill import NO_RESTORE, with_fault
 from sku_build.lab.phases import Phase
 from sku_build.lab.unit import Service
 
@@ -31,11 +30,11 @@ _DROP_IN = f"/{mariadb.DROP_IN}"
 _SETTINGS = f"/{mariadb.SETTINGS}"
 # As Debian has it: with a mount namespace, io_uring and 8 TiB of addresses in one piece.
 _AS_PACKAGED = (
-    f"mv {_DROP_IN} /root/drop-in; mv {_SETTINGS} /root/settings; "
+    f"mv {_DROP_IN} /var/tmp/drop-in; mv {_SETTINGS} /var/tmp/settings; "
     f"systemctl daemon-reload; systemctl restart {mariadb.UNIT}"
 )
 _AS_BEFORE = (
-    f"mv /root/drop-in {_DROP_IN}; mv /root/settings {_SETTINGS}; "
+    f"mv /var/tmp/drop-in {_DROP_IN}; mv /var/tmp/settings {_SETTINGS}; "
     f"systemctl daemon-reload; systemctl restart {mariadb.UNIT}"
 )
 
@@ -138,12 +137,7 @@ def test_a_unit_that_is_not_back_is_not_started_and_a_later_restore_has_it_adopt
     with machine.phase(Phase.UPDATE):
         machine.run(update.MOUNT)
         pid = served.shown()["MainPID"]
-        command = served.command("--pause-before", NO_RESTORE.phase)
-        action = shlex.quote(NO_RESTORE.action)
-        machine.begin(application.script("drill", NO_RESTORE.phase, action, command))
-        match machine.expect(guest.Init, guest.Ran):
-            case guest.Ran(output=output):
-                pytest.fail(output)
+        update.jump(served.run, machine, with_fault(served, NO_RESTORE), served.second)
         machine.run("systemctl is-system-running --wait", check=False)
         machine.run(f"systemctl start {mariadb.UNIT}")
         held = served.shown()

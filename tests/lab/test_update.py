@@ -33,6 +33,7 @@ _KILLED = 128 + 9
 # From a phase on, which block finds no memory: pid numbers, the first of the images, one of many.
 _STARVED = (("detach", 1), ("seal", 1), ("seal", 20))
 _CLI = f"redis-cli -p {application.PORT}"
+_DRILL_MIB = 64
 _UNSCALED = 1 << 16  # the largest window without scaling
 
 
@@ -98,11 +99,11 @@ def test_a_connection_with_window_scaling_keeps_its_window(
 
 @contextlib.contextmanager
 def _serving(
-    first: Path, second: Path, board: Board, directory: Path
+    first: Path, second: Path, board: Board, directory: Path, *, memory: Path | None = None
 ) -> Iterator[tuple[Service, Census]]:
     """Yield a guest for updates that go wrong, one by one, and what it is to be after each."""
-    load = Load(data_mib=64)
-    prepared = update.prepared(board, load, Options(directory=directory))
+    load = Load(data_mib=_DRILL_MIB)
+    prepared = update.prepared(board, load, Options(directory=directory, memory=memory))
     bundles = (bundle.load(path, board) for path in (first, second))
     with update.service(prepared, *bundles, load) as (service, _):
         with service.machine.phase(Phase.LOAD):
@@ -215,22 +216,16 @@ def test_a_next_kernel_that_takes_nothing_over_is_refused(served: tuple[Service,
 def test_data_can_be_had_from_a_next_kernel_that_cannot_restore(
     first_bundle: Path, next_bundle: Path, qemu_virt: Board, tmp_path: Path
 ) -> None:
-    load = Load(data_mib=64)
-    run = update.prepared(qemu_virt, load, Options(directory=tmp_path))
-    first, second = (bundle.load(path, qemu_virt) for path in (first_bundle, next_bundle))
-    with update.service(run, first, second, load) as (service, _):
+    with _serving(first_bundle, next_bundle, qemu_virt, tmp_path) as (service, _):
         machine = service.machine
         with machine.phase(Phase.UPDATE):
-            service.mount()
             machine.begin(drill.with_fault(service, NO_RESTORE))
             machine.expect(guest.Init)
         with machine.phase(Phase.CHECK):
             assert "criu" in machine.get(update.FAILED)
             machine.run("skuctl rescue --output /var/rescued")
             found = machine.run("cat /var/rescued/* | grep -a -o 'value:[0-9]*' | sort -u | wc -l")
-        with machine.phase(Phase.SHUTDOWN):
-            machine.power_off()
-    assert int(found.output) >= 0.99 * application.keys_in(load.data_mib)
+    assert int(found.output) >= 0.99 * application.keys_in(_DRILL_MIB)
 
 
 def test_memory_that_is_not_there_and_a_record_that_is_damaged(
@@ -262,14 +257,9 @@ def test_memory_that_is_not_there_and_a_record_that_is_damaged(
 def test_a_restore_that_began_too_early_is_begun_again(
     first_bundle: Path, next_bundle: Path, qemu_virt: Board, tmp_path: Path
 ) -> None:
-    load = Load(data_mib=16)
-    prepared = update.prepared(qemu_virt, load, Options(directory=tmp_path))
-    first, second = (bundle.load(path, qemu_virt) for path in (first_bundle, next_bundle))
-    with update.service(prepared, first, second, load) as (service, _):
+    with _serving(first_bundle, next_bundle, qemu_virt, tmp_path) as (service, before):
         machine = service.machine
-        before = service.census()
         with machine.phase(Phase.UPDATE):
-            service.mount()
             service.client.start()
             machine.begin(drill.with_fault(service, drill.RESTORE_TOO_EARLY))
             machine.expect(guest.Init)
@@ -277,25 +267,16 @@ def test_a_restore_that_began_too_early_is_begun_again(
             seen = service.client.stop(service.seconds)
             starts = machine.get(drill.STARTS_OF_CRIU).split()
         assert outcome.broken_promises(before, service.census(), seen, []) == []
-        with machine.phase(Phase.SHUTDOWN):
-            machine.power_off()
     assert starts == ["restore", "restore"]
 
 
 def test_memory_that_is_not_what_was_sealed_is_given_to_nobody_unasked(
     first_bundle: Path, next_bundle: Path, qemu_virt: Board, tmp_path: Path
 ) -> None:
-    load = Load(data_mib=64)
-    shared = shutil.copytree(next_bundle, tmp_path / "next")
-    options = Options(directory=tmp_path, memory=tmp_path / "memory")
-    first, second = (bundle.load(path, qemu_virt) for path in (first_bundle, shared))
-    with update.service(update.prepared(qemu_virt, load, options), first, second, load) as (
-        service,
-        _,
-    ):
+    shared, memory = shutil.copytree(next_bundle, tmp_path / "next"), tmp_path / "memory"
+    with _serving(first_bundle, shared, qemu_virt, tmp_path, memory=memory) as (service, before):
         machine = service.machine
         with machine.phase(Phase.UPDATE):
-            service.mount()
             machine.begin(drill.with_fault(service, drill.waits("jump"), "--verify"))
             assert drill.spoil(service, b"value:4711")
             machine.expect(guest.Init)
@@ -306,10 +287,8 @@ def test_memory_that_is_not_what_was_sealed_is_given_to_nobody_unasked(
             machine.run("skuctl restore --no-verify")
             assert int(machine.run("pgrep -x redis-server").output) == service.pid
             held = machine.run(f"{_CLI} dbsize; {_CLI} get key:4711; {_CLI} get key:4712")
-        with machine.phase(Phase.SHUTDOWN):
-            machine.power_off()
     size, spoilt, sound = (line.strip('"\x00') for line in held.output.split())
-    assert int(size) == application.keys_in(load.data_mib)
+    assert int(size) == before.keys
     assert spoilt != "value:4711"
     assert sound == "value:4712"
 

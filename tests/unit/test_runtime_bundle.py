@@ -9,26 +9,24 @@ from pathlib import Path
 
 import pytest
 
-from sku_build import bundle, layout, run
+from sku_build import bundle
 from tests.unit import bundle_samples as samples
+from tests.unit.runtime_parts import compiled
 from tests.unit.test_bundle import DAMAGE
 
 _PARTS = ("buffer", "bundle", "child", "file", "journal", "problem", "sealed", "signature")
-_FLAGS = ("-std=gnu11", "-D_GNU_SOURCE", "-g", "-Wall", "-Wextra", "-Werror")
-_SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover")
 
 Opened = Callable[..., tuple[int, list[str]]]
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    runtime = layout.data_root() / "runtime"
     directory = tmp_path_factory.mktemp("runtime")
-    places = (f'-DBUNDLE_KEYS="{directory}/keys"', f'-DCHILD_PATH="{directory}/bin:/usr/bin:/bin"')
-    sources = [Path(__file__).with_suffix(".c"), *(runtime / f"{name}.c" for name in _PARTS)]
-    made = directory / "open"
-    run.run(["gcc", *_FLAGS, *_SANITIZERS, *places, f"-I{runtime}", "-o", made, *sources])
-    return made
+    places = {
+        "BUNDLE_KEYS": f"{directory}/keys",
+        "CHILD_PATH": f"{directory}/bin:/usr/bin:/bin",
+    }
+    return compiled(Path(__file__).with_suffix(".c"), _PARTS, directory / "open", places)
 
 
 @pytest.fixture

@@ -14,13 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from sku_build import layout, run
+from tests.unit.runtime_parts import compiled
 
 _PARTS = (
     *("buffer", "child", "file", "journal", "problem", "runfiles", "tasks", "undumpable", "unit"),
 )
-_FLAGS = ("-std=gnu11", "-D_GNU_SOURCE", "-g", "-Wall", "-Wextra", "-Werror")
-_SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover")
 _RECORD = "version 1\nname mariadb.service\nmain 43\npriority 30\nidentifier mariadbd\n"
 
 Part = Callable[..., list[str]]
@@ -45,15 +43,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 @pytest.fixture(scope="module")
 def part(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Part:
     """Return a function that runs a part on an argument and returns the lines it prints."""
-    runtime = layout.data_root() / "runtime"
+    places = {
+        "RUN": f"{place.run}/",
+        "JOURNAL_DIRECTORY": str(place.journal),
+        "CHILD_PATH": f"{place.bin}:/usr/bin:/bin",
+    }
     made = tmp_path_factory.mktemp("program") / "parts"
-    places = (
-        f'-DRUN="{place.run}/"',
-        f'-DJOURNAL_DIRECTORY="{place.journal}"',
-        f'-DCHILD_PATH="{place.bin}:/usr/bin:/bin"',
-    )
-    sources = [Path(__file__).with_suffix(".c"), *(runtime / f"{name}.c" for name in _PARTS)]
-    run.run(["gcc", *_FLAGS, *_SANITIZERS, *places, f"-I{runtime}", "-o", made, *sources])
+    compiled(Path(__file__).with_suffix(".c"), _PARTS, made, places)
 
     def feed(name: str, argument: object, **environment: str) -> list[str]:
         argv, env = [str(made), name, str(argument)], os.environ | environment
