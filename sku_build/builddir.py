@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from sku_build import console, kbuild, layout
+from sku_build import console, kbuild, layout, run
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -141,7 +141,9 @@ def find(tree: str, board: str, toolchain: str) -> BuildDirectory:
 def exclusive(name: str, *, of: str) -> Iterator[None]:
     """Wait until no other process has the lock ``name``, and hold it; ``of`` is what is built.
 
-    One source directory serves one build at a time, and so does one output directory.
+    One source directory serves one build at a time, and so does one output directory. Whatever is
+    started meanwhile holds the lock as well: were the source switched under a compiler that was
+    left over, ccache would keep what it makes as the object of a source that it was not made of.
     """
     path = layout.cache_dir("build") / f"{name}.lock"
     with path.open("w") as file:
@@ -150,4 +152,5 @@ def exclusive(name: str, *, of: str) -> Iterator[None]:
         except BlockingIOError:
             console.note(f"waiting for another build of {of} to end")
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        with run.inherited(file.fileno()):
+            yield

@@ -20,6 +20,7 @@ from sku_build.errors import InfraError
 _KEPT_ENVIRONMENT = ("HOME", "LOGNAME", "PATH", "TERM", "TMPDIR", "USER", "XDG_CACHE_HOME")
 _TAIL_LINES = 20
 _GRACE_S = 5
+_inherited: set[int] = set()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ def run(
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,
+            pass_fds=tuple(_inherited),
             text=True,
             errors="surrogateescape",
             timeout=timeout,
@@ -114,6 +116,20 @@ def run(
     if check and result.status != 0:
         raise CommandError(args, result, cwd)
     return result
+
+
+@contextlib.contextmanager
+def inherited(lock: int) -> Iterator[None]:
+    """Let what is started meanwhile hold the open file ``lock`` too.
+
+    A lock on it then lasts for as long as anything runs that was started under it, also after this
+    process was killed: a compiler that outlives its sku still reads the source that is locked.
+    """
+    _inherited.add(lock)
+    try:
+        yield
+    finally:
+        _inherited.discard(lock)
 
 
 @contextlib.contextmanager
@@ -137,6 +153,7 @@ def process(
         cwd=cwd,
         env=environment(env),
         start_new_session=True,
+        pass_fds=tuple(_inherited),
         **{"stdin": subprocess.DEVNULL, **popen},
     )
     with child:

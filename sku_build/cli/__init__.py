@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
 import click
@@ -74,6 +75,7 @@ def _report(error: SkuError) -> int:
 
 def main() -> None:
     """Run ``sku`` and exit with one of :class:`sku_build.errors.ExitCode`."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         status = cli.main(standalone_mode=False)
     except SkuError as error:

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
+import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -106,3 +111,21 @@ def test_two_builds_of_one_source_wait_for_each_other(work: BuildDirectory) -> N
     with builddir.exclusive("6.1", of="6.1"):
         assert time.monotonic() - begin > 0.2
     other.join()
+
+
+def test_a_source_is_locked_until_the_last_that_was_started_on_it_has_ended(
+    work: BuildDirectory, tmp_path: Path
+) -> None:
+    script = (
+        "import os; from sku_build import builddir, run\n"
+        "with builddir.exclusive('6.1', of='6.1'), run.process(['cat', 'end']):\n"
+        "    os.kill(os.getpid(), 9)"
+    )
+    os.mkfifo(tmp_path / "end")
+    killed = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    with (work.root.parent / "6.1.lock").open() as lock, (tmp_path / "end").open("w"):
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with builddir.exclusive("6.1", of="6.1"):
+        pass

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,26 @@ def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit) as caught:
         sku_build.cli.main()
     assert caught.value.code == 130
+
+
+def test_sigterm_is_an_interrupt_that_cleans_up() -> None:
+    script = (
+        "import os, signal, sku_build.cli as cli\n"
+        "from sku_build import run\n"
+        "def work(**_):\n"
+        "    with run.process(['sleep', '60']) as child:\n"
+        "        print(child.pid, flush=True)\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        child.wait()\n"
+        "cli.cli.main = work\n"
+        "cli.main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert ended.returncode == 130, ended.stderr
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(ended.stdout), 0)
 
 
 def test_a_full_disk_is_a_message_and_no_traceback(
