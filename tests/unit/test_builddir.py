@@ -124,8 +124,11 @@ def test_a_source_is_locked_until_the_last_that_was_started_on_it_has_ended(
     os.mkfifo(tmp_path / "end")
     killed = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=False)
     assert killed.returncode == -signal.SIGKILL
-    with (work.root.parent / "6.1.lock").open() as lock, (tmp_path / "end").open("w"):
-        with pytest.raises(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with (
+        (work.root.parent / "6.1.lock").open() as lock,
+        (tmp_path / "end").open("w"),
+        pytest.raises(BlockingIOError),
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     with builddir.exclusive("6.1", of="6.1"):
         pass
