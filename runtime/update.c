@@ -39,12 +39,6 @@
 #define REFUSALS_MAX 1024
 #define HANDSHAKES_MS 200
 
-const char *const phase_names[PHASES] = {
-	[PHASE_CHECK] = "check",   [PHASE_LOAD] = "load",	[PHASE_SILENCE] = "silence",
-	[PHASE_FREEZE] = "freeze", [PHASE_DETACH] = "detach",	[PHASE_DUMP] = "dump",
-	[PHASE_SEAL] = "seal",	   [PHASE_JUMP] = "jump",
-};
-
 struct update {
 	struct freezing freezing; /* first: see update_of() */
 	const struct update_options *options;

@@ -12,10 +12,24 @@ import pytest
 
 from sku_build import packages
 
-_NEEDED = ("dpkg-buildpackage", "dh", "lintian", "rpmbuild", "mkinitramfs", "dracut", "mandoc")
+_NEEDED = (
+    "dpkg-buildpackage",
+    "dh",
+    "lintian",
+    "rpmbuild",
+    "mkinitramfs",
+    "dracut",
+    "mandoc",
+    "rpmlint",
+)
 _CROSS = "aarch64-linux-gnu-"
 _UNIT = "usr/lib/systemd/system/sku-settle.service"
 _KERNEL = "6.1.0-sku"
+_COMPLETION = {
+    "bash": "usr/share/bash-completion/completions/skuctl",
+    "zsh": "usr/share/zsh/vendor-completions/_skuctl",
+    "fish": "usr/share/fish/vendor_completions.d/skuctl.fish",
+}
 # In a mount namespace of its own: the package lies over this machine, which stays as it is.
 _INSTALLED = """
 set -e
@@ -79,7 +93,7 @@ def test_the_debian_package_is_for_arm64_and_has_all_at_its_place(installed: Pat
     for path in ("usr/bin/skuctl", "usr/lib/sku/sku-init", "usr/lib/sku/criu/sku.so"):
         head = (installed / path).read_bytes()[:20]
         assert (head[:4], head[18:20]) == (b"\x7fELF", b"\xb7\0")
-    for path in ("usr/share/man/man8/skuctl.8.gz", "etc/sku/keys", _UNIT):
+    for path in ("usr/share/man/man8/skuctl.8.gz", "etc/sku/keys", _UNIT, *_COMPLETION.values()):
         assert (installed / path).exists()
 
 
@@ -91,6 +105,9 @@ def test_the_rpm_has_the_same_programs(source: packages.Packaged, tmp_path: Path
     assert {"/usr/bin/skuctl", "/usr/lib/sku/sku-init", "/usr/lib/sku/criu/sku.so"} <= set(listed)
     assert f"/{_UNIT}" in listed
     assert "/usr/lib/dracut/modules.d/95sku/module-setup.sh" in listed
+    assert {f"/{_COMPLETION[shell]}" for shell in ("bash", "fish")} <= set(listed)
+    said = call("rpmlint", "--config", source.directory / "packaging" / "rpmlint.toml", made)
+    assert "0 errors, 0 warnings" in said
 
 
 @pytest.mark.parametrize("tool", _LIST)

@@ -44,21 +44,11 @@ def test_a_maintainer_is_a_name_and_an_address(tmp_path: Path) -> None:
         packages.make(tmp_path, maintainer="me")
 
 
-def test_the_man_page_has_every_option_and_command_of_skuctl() -> None:
-    source = (layout.data_root() / "runtime" / "skuctl.c").read_text()
-    options = re.findall(r'\{ "([\w-]+)", (?:no|required)_argument', source)
-    words = re.findall(r'\{ "(\w+)", do_\w+ \}', source)
-    page = (layout.data_root() / "packaging" / "man" / "skuctl.8").read_text()
-    assert len(options) > 15
-    assert [name for name in options if f"Fl -{name} " not in page.replace("\n", " \n")] == []
-    assert len(words) > 8
-    assert [name for name in words if f"\n.It Cm {name}\n" not in page] == []
-
-
 def test_the_scripts_are_valid_shell() -> None:
     packaging = layout.data_root() / "packaging"
     for shell, path in (
         ("sh", packaging / "initramfs-tools" / "sku"),
         ("bash", packaging / "dracut" / "module-setup.sh"),
+        ("bash", packaging / "completion" / "bash" / "skuctl"),
     ):
         subprocess.run([shell, "-n", path], check=True)
