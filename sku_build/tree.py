@@ -294,7 +294,8 @@ def source_dir(tree: Tree, commit: str, *, slot: str) -> Path:
     """Return a work tree of the cache repository that holds ``commit``, a commit on ``tree``.
 
     It stays at ``src/SLOT`` in the cache and is switched in place: only files that differ are
-    touched, so a build from it stays incremental. Changes made in it are thrown away.
+    touched, so a build from it stays incremental. Changes made in it are thrown away. Whoever goes
+    on to compile or configure from it holds :func:`sku_build.builddir.exclusive` of the slot.
     """
     if not _NAME.match(slot):
         raise ValueError(f"slot {slot!r} is not a plain name")

@@ -12,14 +12,14 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 from click.testing import CliRunner
 
-from sku_build import apply, async_probe, board, git, partial_init, tree
+from sku_build import apply, async_probe, board, builddir, git, partial_init, tree
 from sku_build.cli import cli
 from sku_build.errors import CheckError, UserError
 from sku_build.kconfig import ConfigReport, configure, crosscheck, dotconfig, parser
@@ -37,12 +37,19 @@ class Station:
     """A patched kernel source with a build directory, ready to be configured."""
 
     tree: tree.Tree
+    commit: str
     source: Path
     build: Path
     toolchain: Toolchain
 
-    def configure(self, *extra: str, name: str = "qemu-virt", **options: bool) -> ConfigReport:
-        chosen = board.load(name)
+    def configure(
+        self,
+        *extra: str,
+        name: str = "qemu-virt",
+        fragments: Sequence[str] = (),
+        **options: bool,
+    ) -> ConfigReport:
+        chosen = board.with_fragments(board.load(name), fragments)
         return configure(
             self.source,
             self.build / name,
@@ -71,7 +78,7 @@ def station(line: str, build: Path) -> Station:
     wanted = those_for(found, sorted(of_all_boards))
     commit = apply.apply_series(found, wanted, branch=None).commit
     source = tree.source_dir(found, commit, slot=found.name)
-    return Station(found, source, build, choose("arm64", ccache=False))
+    return Station(found, commit, source, build, choose("arm64", ccache=False))
 
 
 @pytest.fixture(scope="module")
@@ -88,11 +95,14 @@ def at(
     request: pytest.FixtureRequest,
     stations: dict[str, Station],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Station:
+) -> Iterator[Station]:
     line: str = request.param
-    if line not in stations:
-        stations[line] = station(line, tmp_path_factory.mktemp(f"config-{line}"))
-    return stations[line]
+    with builddir.exclusive(line, of=line):
+        if line not in stations:
+            stations[line] = station(line, tmp_path_factory.mktemp(f"config-{line}"))
+        here = stations[line]
+        tree.source_dir(here.tree, here.commit, slot=line)
+        yield here
 
 
 on_every_line = pytest.mark.parametrize("at", LINES, indirect=True)
@@ -122,6 +132,14 @@ def test_board_is_proven_and_kconfiglib_agrees_on_every_symbol(at: Station, tmp_
 def test_big_board_on_top_of_the_kernels_defconfig_is_proven(at: Station) -> None:
     report = at.configure(name="kunpeng920")
     assert (report.base, report.problems, report.waived) == ("defconfig", [], [])
+
+
+@on_every_line
+@pytest.mark.parametrize("fragment", ["systemd", "debug"])
+def test_fragment_that_is_asked_for_by_name_is_proven(at: Station, fragment: str) -> None:
+    plain, report = at.configure(), at.configure(fragments=[fragment])
+    assert (report.problems, report.waived) == ([], [])
+    assert len(report.requested) > len(plain.requested)
 
 
 @on_every_line
@@ -351,14 +369,23 @@ def test_kconfiglib_understands_the_language_as_the_kernels_conf_does(
         assert resolved == kconfig_tree.values(kconfig, given, tmp_path), given
 
 
-@on_6_1
-def test_command_writes_the_config_and_fails_with_exit_3(at: Station, tmp_path: Path) -> None:
+def test_command_writes_the_config_and_fails_with_exit_3(
+    linux_6_1: tree.Tree, tmp_path: Path
+) -> None:
     output = tmp_path / "config"
-    arguments = ["config", "--tree", at.tree.name, "--board", "qemu-virt", "--output", str(output)]
+    arguments = [
+        "config",
+        "--tree",
+        linux_6_1.name,
+        "--board",
+        "qemu-virt",
+        "--output",
+        str(output),
+    ]
     done = CliRunner().invoke(cli, [*arguments, "--json"], catch_exceptions=False)
     report = msgspec.json.decode(done.stdout)
     assert done.exit_code == 0
-    assert report["problems"] == [] and report["version"] == at.tree.version
+    assert report["problems"] == [] and report["version"] == linux_6_1.version
     assert dotconfig.parse(output.read_text(encoding="utf-8"))["NET_9P"] == "y"
 
     before = output.read_bytes()
