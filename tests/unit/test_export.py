@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import json
+import re
 from email import message_from_bytes
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from sku_build import export, refresh, series, series_diff
+from sku_build import export, refresh, run, series, series_diff
 from sku_build.cli import cli
 from sku_build.errors import UserError
 from tests.conftest import run_git
@@ -18,6 +19,8 @@ from tests.conftest import run_git
 from .maintainer import FILE, Desk, contents, demo_desk
 
 desk = demo_desk
+# One of git's own programs, and not on PATH.
+CAN_SEND = (Path(run.run(["git", "--exec-path"]).stdout.strip()) / "git-send-email").exists()
 
 
 def committed(desk: Desk) -> None:
@@ -84,6 +87,22 @@ def test_an_export_can_be_applied_and_tells_what_it_is_for(desk: Desk, tmp_path:
     desk.git("checkout", "--quiet", "main")
     desk.git("am", "--quiet", *(str(output / name) for name in done.files[1:]))
     assert desk.git("rev-parse", "HEAD^{tree}") == desk.git("rev-parse", "work^{tree}")
+
+
+@pytest.mark.skipif(not CAN_SEND, reason="no git send-email here; ci/bootstrap installs it")
+def test_an_export_is_what_git_sends_as_one_thread(desk: Desk, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    export.export(desk.tree(), series.load("demo"), output, to=["list@example.org"])
+    mails = sorted(str(path) for path in output.glob("*.patch"))
+    said = desk.git(
+        *("send-email", "--dry-run", "--confirm=never", "--from", "Ann Author <ann@example.org>"),
+        *("--smtp-server", "/bin/false", *mails),
+    )
+    assert said.count("Dry-OK") == 4
+    assert set(re.findall(r"^To: (.*)$", said, re.MULTILINE)) == {"list@example.org"}
+    head, *rest = re.findall(r"^Message-I[Dd]: (.*)$", said, re.MULTILINE)
+    assert re.findall(r"^In-Reply-To: (.*)$", said, re.MULTILINE) == [head] * 3
+    assert len({head, *rest}) == 4
 
 
 def test_exporting_again_changes_nothing_and_other_files_are_safe(
