@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from sku_build.errors import CheckError
-from sku_build.lab.traffic import Traffic, traffic
+from sku_build.lab.traffic import Notes, Traffic
 
 COUNTER = "sku:counter"
 INTERVAL_S = 0.005
@@ -55,10 +55,7 @@ class Client:
         )
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._sent: list[int] = []
-        self._replied: list[int] = []
-        self._values: list[int] = []
-        self._error: str | None = None
+        self._notes = Notes()
 
     def __enter__(self) -> Self:
         try:
@@ -83,7 +80,7 @@ class Client:
     def ask(self, *words: str | int, seconds: float = 60.0) -> Any:
         """Send a command and return its reply; raises :class:`ConnectionBroke` without one."""
         if not self._connection.is_connected:
-            raise ConnectionBroke(f"the connection broke before {words[0]}: {self._error}")
+            raise ConnectionBroke(f"the connection broke before {words[0]}: {self._notes.error}")
         try:
             self._connection.send_command(*words)
             return self._connection.read_response(timeout=seconds)
@@ -93,7 +90,7 @@ class Client:
     def start(self) -> None:
         """Begin to send."""
         self._stopping.clear()
-        self._sent, self._replied, self._values = [], [], []
+        self._notes = Notes()
         self._threads = [
             threading.Thread(target=work, daemon=True) for work in (self._send, self._receive)
         ]
@@ -110,8 +107,8 @@ class Client:
         sender.join(seconds)
         receiver.join(seconds)
         if sender.is_alive() or receiver.is_alive():
-            missing = len(self._sent) - len(self._values)
-            self._error = self._error or f"{missing} requests had no reply after {seconds:g} s"
+            missing = self._notes.missing
+            self._notes.broke(f"{missing} requests had no reply after {seconds:g} s")
             self._connection.disconnect()
             sender.join()
             receiver.join()
@@ -120,13 +117,13 @@ class Client:
 
     def seen(self) -> Traffic:
         """Return what was seen up to now."""
-        return traffic(list(self._sent), list(self._replied), list(self._values), self._error)
+        return self._notes.traffic()
 
     def _send(self) -> None:
         due = time.monotonic()
         try:
             while not self._stopping.is_set():
-                self._sent.append(time.monotonic_ns())
+                self._notes.sends()
                 self._connection.send_command("INCR", COUNTER)
                 due = max(due + self._interval_s, time.monotonic())
                 self._stopping.wait(due - time.monotonic())
@@ -137,12 +134,11 @@ class Client:
     def _receive(self) -> None:
         try:
             while (reply := self._connection.read_response()) != _LAST:
-                self._replied.append(time.monotonic_ns())
-                self._values.append(reply)
+                self._notes.answered(reply)
         except (RedisError, OSError, AttributeError, ValueError) as error:
             # The last two are what redis-py runs into when the connection is closed under it.
             self._broke(error)
 
     def _broke(self, error: Exception) -> None:
-        self._error = self._error or f"{type(error).__name__}: {error}"
+        self._notes.broke(error)
         self._stopping.set()

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import tempfile
 import threading
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,7 +16,7 @@ from sku_build.bundle import content
 from sku_build.lab import application, rootfs
 from sku_build.lab.client import ConnectionBroke
 from sku_build.lab.rootfs import Account, Guest
-from sku_build.lab.traffic import Traffic, traffic
+from sku_build.lab.traffic import Notes, Traffic
 
 PORT = 3306
 UNIT = "mariadb.service"
@@ -155,10 +154,7 @@ class Client:
         self._connection: pymysql.connections.Connection | None = None
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._sent: list[int] = []
-        self._replied: list[int] = []
-        self._values: list[int] = []
-        self._error: str | None = None
+        self._notes = Notes()
 
     def __enter__(self) -> Self:
         try:
@@ -205,7 +201,7 @@ class Client:
     def start(self) -> None:
         """Begin to send."""
         self._stopping.clear()
-        self._sent, self._replied, self._values, self._error = [], [], [], None
+        self._notes = Notes()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
@@ -219,12 +215,12 @@ class Client:
         assert self._thread is not None
         self._thread.join(seconds)
         if self._thread.is_alive():
-            self._error = f"a request had no reply after {seconds:g} s"
+            self._notes.broke(f"a request had no reply after {seconds:g} s")
             assert self._connection is not None
             self._connection._force_close()
             self._thread.join()
         self._thread = None
-        return traffic(self._sent, self._replied, self._values, self._error)
+        return self._notes.traffic()
 
     def _execute(self, statement: str) -> Any:
         assert self._connection is not None
@@ -236,11 +232,10 @@ class Client:
     def _work(self) -> None:
         try:
             while not self._stopping.is_set():
-                self._sent.append(time.monotonic_ns())
-                value = self._execute(f"UPDATE {COUNTER} SET n = LAST_INSERT_ID(n + 1)")
-                self._replied.append(time.monotonic_ns())
-                self._values.append(value)
+                self._notes.sends()
+                statement = f"UPDATE {COUNTER} SET n = LAST_INSERT_ID(n + 1)"
+                self._notes.answered(self._execute(statement))
                 self._stopping.wait(_PAUSE_S)
         except (pymysql.MySQLError, OSError, AttributeError, ValueError) as error:
             # The last two are what PyMySQL runs into when the connection is closed under it.
-            self._error = self._error or f"{type(error).__name__}: {error}"
+            self._notes.broke(error)

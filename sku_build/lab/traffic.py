@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import statistics
+import time
 from collections.abc import Sequence
 
 import msgspec
@@ -67,6 +68,42 @@ def traffic(
         ],
         error=error,
     )
+
+
+class Notes:
+    """What a client notes while it sends, each request and each reply as it happens.
+
+    One thread may send and another receive.
+    """
+
+    def __init__(self) -> None:
+        self.error: str | None = None
+        self._sent: list[int] = []
+        self._replied: list[int] = []
+        self._values: list[int] = []
+
+    def sends(self) -> None:
+        """A request goes out now."""
+        self._sent.append(time.monotonic_ns())
+
+    def answered(self, value: int) -> None:
+        """The next reply came now, with ``value``."""
+        self._replied.append(time.monotonic_ns())
+        self._values.append(value)
+
+    def broke(self, error: Exception | str) -> None:
+        """The connection is no more; the first reason is kept."""
+        told = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+        self.error = self.error or told
+
+    @property
+    def missing(self) -> int:
+        """How many requests have no reply."""
+        return len(self._sent) - len(self._values)
+
+    def traffic(self) -> Traffic:
+        """Return what was seen up to now."""
+        return traffic(list(self._sent), list(self._replied), list(self._values), self.error)
 
 
 def _ms(nanoseconds: float) -> float:
