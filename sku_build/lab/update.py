@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -20,6 +21,7 @@ from sku_build.lab.client import INTERVAL_S, Client
 from sku_build.lab.machine import Machine
 from sku_build.lab.phases import Phase
 from sku_build.lab.scenario import Options, Run, record
+from sku_build.lab.traffic import Traffic
 from sku_build.lab.update_result import Report, Stamp, UpdateResult, Way, WayResult
 
 REPORT = "/run/sku/report.json"
@@ -217,21 +219,15 @@ def _ours(run: Run, first: Bundle, second: Bundle, load: Load) -> WayResult:
         with machine.phase(Phase.SHUTDOWN):
             machine.power_off()
     kernels = both_kernels(run, (init, lines), (next_init, next_lines), report)
-    return WayResult(
+    return _result(
+        served,
+        kernels,
+        (before, after),
+        seen,
         way=Way.OURS,
-        machine=record(machine),
-        first=kernels[0],
-        second=kernels[1],
-        before=before,
-        after=after,
-        traffic=seen,
-        anonymous_kib=served.anonymous_kib,
-        huge_kib=served.huge_kib,
         copied_kib=report.pages_bytes >> 10,
         spans=outcome.spans(report.stamps, init.counter_hz),
-        broken=outcome.broken_promises(before, after, seen, complaints(machine, *kernels)),
         report=report,
-        phases=machine.phases,
         directory=str(run.directory),
     )
 
@@ -274,22 +270,40 @@ def _ordinary(run: Run, first: Bundle, second: Bundle, load: Load) -> WayResult:
         Stamp("restore", next_init.counter),
         Stamp("restore-end", restored.counter),
     ]
-    return WayResult(
+    return _result(
+        served,
+        kernels,
+        (before, after),
+        seen,
         way=Way.ORDINARY,
+        copied_kib=int(copied.output) >> 10,
+        spans=outcome.spans(stamps, init.counter_hz),
+        report=None,
+        directory=str(run.directory),
+    )
+
+
+def _result(
+    served: Service,
+    kernels: Sequence[results.KernelBoot],
+    censuses: tuple[Census, Census],
+    seen: Traffic,
+    **of_the_way: Any,
+) -> WayResult:
+    """Return the result of one way, with ``of_the_way`` what is its own."""
+    machine = served.machine
+    return WayResult(
+        **of_the_way,
         machine=record(machine),
         first=kernels[0],
         second=kernels[1],
-        before=before,
-        after=after,
+        before=censuses[0],
+        after=censuses[1],
         traffic=seen,
         anonymous_kib=served.anonymous_kib,
         huge_kib=served.huge_kib,
-        copied_kib=int(copied.output) >> 10,
-        spans=outcome.spans(stamps, init.counter_hz),
-        broken=outcome.broken_promises(before, after, seen, complaints(machine, *kernels)),
-        report=None,
+        broken=outcome.broken_promises(*censuses, seen, complaints(machine, *kernels)),
         phases=machine.phases,
-        directory=str(run.directory),
     )
 
 

@@ -20,6 +20,7 @@ from sku_build.board import Board
 from sku_build.lab import guest, qemu
 from sku_build.lab.machine import Machine
 from sku_build.lab.phases import Phase
+from tests.lab.machines import virtual_machine
 
 pytestmark = pytest.mark.lab
 
@@ -110,16 +111,11 @@ def start(handover_bundle: Path, qemu_virt: Board, tmp_path: Path) -> Start:
     def started(
         words: str = "", *, machine: str = "", share: Path = handover_bundle
     ) -> Iterator[Guest]:
-        vm = qemu.VirtualMachine(
+        vm = virtual_machine(
+            *(qemu_virt, handover_bundle, cmdline(qemu_virt, words)),
             machine=part.machine + machine,
-            cpu=part.cpu,
             smp=_CPUS,
             memory_mib=1024,
-            accelerator=qemu.accelerator(),
-            kernel=handover_bundle / "Image",
-            initramfs=handover_bundle / "initramfs.cpio",
-            cmdline=cmdline(qemu_virt, words),
-            devices=tuple(part.devices),
             share=share,
         )
         with Machine(vm, tmp_path) as running:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from sku_build.board import Board
-from sku_build.lab import GuestFailed, guest, qemu
+from sku_build.lab import GuestFailed, guest
 from sku_build.lab.machine import Machine
 from sku_build.lab.phases import Phase
+from tests.lab.machines import virtual_machine
 
 pytestmark = pytest.mark.lab
 
@@ -21,17 +22,8 @@ def talking(
     first_bundle: Path, qemu_virt: Board, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Machine]:
     """A machine whose guest has reported, for tests that talk to it."""
-    part = qemu.qemu_part(qemu_virt)
-    vm = qemu.VirtualMachine(
-        machine=part.machine,
-        cpu=part.cpu,
-        smp=1,
-        memory_mib=512,
-        accelerator=qemu.accelerator(),
-        kernel=first_bundle / "Image",
-        initramfs=first_bundle / "initramfs.cpio",
-        cmdline=f"{qemu_virt.cmdline} sku.lab=poweroff",
-    )
+    cmdline = f"{qemu_virt.cmdline} sku.lab=poweroff"
+    vm = virtual_machine(qemu_virt, first_bundle, cmdline, smp=1, memory_mib=512, share=None)
     with Machine(vm, tmp_path_factory.mktemp("talking")) as machine:
         with machine.phase(Phase.FIRST_KERNEL):
             machine.expect(guest.Init)

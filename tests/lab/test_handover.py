@@ -20,6 +20,7 @@ from sku_build.board import Board
 from sku_build.lab import GuestFailed, guest, kunit, qemu
 from sku_build.lab.machine import Machine
 from sku_build.lab.phases import Phase
+from tests.lab.machines import virtual_machine
 
 pytestmark = pytest.mark.lab
 
@@ -36,19 +37,7 @@ Start = Callable[[], contextlib.AbstractContextManager[Machine]]
 @pytest.fixture
 def start(handover_bundle: Path, qemu_virt: Board, tmp_path: Path) -> Start:
     """Return what starts a machine with the bundle, and powers it off in the end."""
-    part = qemu.qemu_part(qemu_virt)
-    vm = qemu.VirtualMachine(
-        machine=part.machine,
-        cpu=part.cpu,
-        smp=part.smp,
-        memory_mib=part.memory_mib,
-        accelerator=qemu.accelerator(),
-        kernel=handover_bundle / "Image",
-        initramfs=handover_bundle / "initramfs.cpio",
-        cmdline=_cmdline(qemu_virt, "on"),
-        devices=tuple(part.devices),
-        share=handover_bundle,
-    )
+    vm = virtual_machine(qemu_virt, handover_bundle, _cmdline(qemu_virt, "on"))
 
     @contextlib.contextmanager
     def started() -> Iterator[Machine]:

@@ -18,9 +18,10 @@ import pytest
 
 from sku_build import run
 from sku_build.board import Board
-from sku_build.lab import guest, qemu
+from sku_build.lab import guest
 from sku_build.lab.machine import Machine
 from sku_build.lab.phases import Phase
+from tests.lab.machines import virtual_machine
 from tests.lab.newc import Entry, pack
 
 pytestmark = pytest.mark.lab
@@ -73,19 +74,7 @@ def share(handover_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture
 def machine(share: Path, qemu_virt: Board, tmp_path: Path) -> Iterator[Machine]:
-    part = qemu.qemu_part(qemu_virt)
-    vm = qemu.VirtualMachine(
-        machine=part.machine,
-        cpu=part.cpu,
-        smp=part.smp,
-        memory_mib=part.memory_mib,
-        accelerator=qemu.accelerator(),
-        kernel=share / "Image",
-        initramfs=share / "initramfs.cpio",
-        cmdline=_cmdline(qemu_virt),
-        devices=tuple(part.devices),
-        share=share,
-    )
+    vm = virtual_machine(qemu_virt, share, _cmdline(qemu_virt))
     with Machine(vm, tmp_path) as running:
         with running.phase(Phase.FIRST_KERNEL):
             running.expect(guest.Init)

@@ -20,6 +20,7 @@ from sku_build.board import Board
 from sku_build.lab import GuestFailed, guest, qemu
 from sku_build.lab.machine import Machine
 from sku_build.lab.phases import Phase
+from tests.lab.machines import virtual_machine
 
 pytestmark = pytest.mark.lab
 
@@ -61,22 +62,10 @@ def share(first_bundle: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def start(share: Path, qemu_virt: Board, tmp_path: Path) -> Start:
     """Return what starts a machine, with more words on its command line, and powers it off."""
-    part = qemu.qemu_part(qemu_virt)
 
     @contextlib.contextmanager
     def started(*words: str) -> Iterator[Machine]:
-        vm = qemu.VirtualMachine(
-            machine=part.machine,
-            cpu=part.cpu,
-            smp=part.smp,
-            memory_mib=part.memory_mib,
-            accelerator=qemu.accelerator(),
-            kernel=share / "Image",
-            initramfs=share / "initramfs.cpio",
-            cmdline=_cmdline(qemu_virt, *words),
-            devices=tuple(part.devices),
-            share=share,
-        )
+        vm = virtual_machine(qemu_virt, share, _cmdline(qemu_virt, *words))
         with Machine(vm, tmp_path / "run") as machine:
             with machine.phase(Phase.FIRST_KERNEL):
                 machine.expect(guest.Init)
