@@ -13,6 +13,7 @@ import msgspec
 from sku_build import board as boards
 from sku_build import console, history
 from sku_build.board import Board
+from sku_build.cli.chain import chain
 from sku_build.cli.matrix import matrix
 from sku_build.cli.options import TIMEOUT_FACTOR
 from sku_build.cli.unit import unit
@@ -68,6 +69,7 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+lab.add_command(chain)
 lab.add_command(matrix)
 lab.add_command(unit)
 

@@ -100,10 +100,10 @@ class Service:
         return lines, jump(self.run, self.machine, command, self.second)
 
 
-def next_kernel(run: Run, second: Bundle) -> str:
-    """Return the options that tell ``skuctl`` of the bundle that the guest has at :data:`SHARE`."""
+def next_kernel(run: Run, second: Bundle, place: str = SHARE) -> str:
+    """Return the options that tell ``skuctl`` of the bundle that the guest has at ``place``."""
     return (
-        f"--image {SHARE}/{bundle.IMAGE} --initrd {SHARE}/{bundle.INITRAMFS} "
+        f"--image {place}/{bundle.IMAGE} --initrd {place}/{bundle.INITRAMFS} "
         f"--cmdline '{run.cmdline(second)}'"
     )
 
@@ -143,11 +143,21 @@ def prepared(board: Board, load: Load, options: Options) -> Run:
 
 @contextlib.contextmanager
 def service(
-    run: Run, first: Bundle, second: Bundle, load: Load, *, way: Way = Way.OURS
+    run: Run,
+    first: Bundle,
+    second: Bundle,
+    load: Load,
+    *,
+    way: Way = Way.OURS,
+    share: Path | None = None,
 ) -> Iterator[tuple[Service, guest.Init]]:
-    """Yield a guest that runs the first bundle and serves its client, filled with ``load``."""
+    """Yield a guest that runs the first bundle and serves its client, filled with ``load``.
+
+    It can see the directory ``share``: the second bundle, unless given.
+    """
     disk = application.root_image()
-    machine = run.machine(first, share=second.path, disk=disk, guest_port=application.PORT)
+    seen = share or second.path
+    machine = run.machine(first, share=seen, disk=disk, guest_port=application.PORT)
     with contextlib.ExitStack() as stack:
         stack.enter_context(machine)
         with machine.phase(Phase.FIRST_KERNEL):
@@ -316,11 +326,15 @@ def both_kernels(
     """Return how the kernels of an update our way came up, from their reports and their logs."""
     init, lines = first
     next_init, next_lines = second
-    jump = next((s.counter for s in report.stamps if s.phase == "kernel-jump"), init.counter)
     return (
         run.kernel(init, lines, 1, since=0),
-        run.kernel(next_init, next_lines, 2, since=jump),
+        run.kernel(next_init, next_lines, 2, since=jumped_at(report, init)),
     )
+
+
+def jumped_at(report: Report, init: guest.Init) -> int:
+    """Return the counter at the jump; that of ``init`` when the old kernel left no stamp."""
+    return next((s.counter for s in report.stamps if s.phase == "kernel-jump"), init.counter)
 
 
 def read_report(machine: Machine) -> Report:

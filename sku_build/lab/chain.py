@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Updates in a row: there and back again, under one application that was started once."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from sku_build.board import Board
+from sku_build.lab import bundle, guest
+from sku_build.lab import update as updates
+from sku_build.lab import update_result as outcome
+from sku_build.lab.application import Census
+from sku_build.lab.bundle import Bundle
+from sku_build.lab.phases import Phase
+from sku_build.lab.results import FORMAT, KernelBoot
+from sku_build.lab.scenario import Options, Run
+from sku_build.lab.traffic import Traffic
+from sku_build.lab.update import Load, Service
+from sku_build.lab.update_result import Span
+
+_AVAILABLE = "grep MemAvailable: /proc/meminfo"
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the updates: ``after`` it, the application is what it was before the first.
+
+    ``copied_kib`` is what CRIU wrote out and read back, ``available_kib`` the guest's memory that
+    could be had afterwards: what an update does not give back is missing there.
+    """
+
+    release: str
+    traffic: Traffic
+    after: Census
+    copied_kib: int
+    available_kib: int
+    spans: list[Span]
+
+
+class ChainResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of ``sku lab chain``; ``broken`` has a sentence for each promise not kept."""
+
+    format: int = FORMAT
+    kind: Literal["chain"] = "chain"
+    board: str
+    data_mib: int
+    huge: bool
+    before: Census
+    links: list[Link]
+    broken: list[str]
+    directory: str
+
+
+def chain(
+    first_path: Path,
+    second_path: Path,
+    *,
+    board: Board,
+    times: int,
+    load: Load | None = None,
+    options: Options | None = None,
+) -> ChainResult:
+    """Update the kernel ``times`` times, from the first bundle to the second, back, and so on.
+
+    Redis serves a client all the time, and keeps its connection. Raises as
+    :func:`sku_build.lab.update.update`; promises that did not hold are in the result.
+    """
+    load = load or Load()
+    whole = Run("chain", board, options or Options())
+    own = dataclasses.replace(whole.options, directory=whole.directory)
+    run = updates.prepared(board, load, own)
+    first, second = (bundle.load(path, board) for path in (first_path, second_path))
+    share = _share(run.directory / "share", first, second)
+    links: list[Link] = []
+    kernels: list[KernelBoot] = []
+    with updates.service(run, first, second, load, share=share) as (served, init):
+        machine = served.machine
+        before = served.census()
+        since = 0
+        for number in range(1, times + 1):
+            target = (first, second)[number % 2]
+            with machine.phase(Phase.UPDATE):
+                kernels.append(run.kernel(init, run.log(machine, number), number, since=since))
+                served.mount()
+                served.client.start()
+                init = updates.jump(run, machine, _command(served, target), target)
+            link, since = _link(served, init)
+            links.append(link)
+        with machine.phase(Phase.CHECK):
+            kernels.append(run.kernel(init, run.log(machine, times + 1), times + 1, since=since))
+        with machine.phase(Phase.SHUTDOWN):
+            machine.power_off()
+    shutil.rmtree(share)
+    told = [
+        f"update {number} of {times}: {text}"
+        for number, link in enumerate(links, 1)
+        for text in outcome.broken_promises(before, link.after, link.traffic, [])
+    ]
+    told += [f"a kernel complained: {text}" for text in updates.complaints(machine, *kernels)]
+    return whole.keep(
+        ChainResult(
+            board=board.name,
+            data_mib=load.data_mib,
+            huge=load.huge,
+            before=before,
+            links=links,
+            broken=told,
+            directory=str(whole.directory),
+        )
+    )
+
+
+def _share(share: Path, *bundles: Bundle) -> Path:
+    """Return a directory for the guest with both kernels: it can see one directory only."""
+    for number, item in enumerate(bundles):
+        place = share / str(number)
+        place.mkdir(parents=True)
+        shutil.copyfile(item.image, place / bundle.IMAGE)
+        shutil.copyfile(item.initramfs, place / bundle.INITRAMFS)
+    return share
+
+
+def _command(served: Service, target: Bundle) -> str:
+    place = f"{updates.SHARE}/{int(target is served.second)}"
+    verify = " --verify" if served.verify else ""
+    kernel = updates.next_kernel(served.run, target, place)
+    return f"skuctl update --pid {served.pid}{verify} {kernel}"
+
+
+def _link(served: Service, init: guest.Init) -> tuple[Link, int]:
+    """Return what one update was like, and the counter at its jump."""
+    with served.machine.phase(Phase.CHECK):
+        seen = served.client.stop(served.seconds)
+        report = updates.read_report(served.machine)
+    after = served.census()
+    with served.machine.phase(Phase.CHECK):
+        available = served.machine.run(_AVAILABLE).output
+    link = Link(
+        release=init.release,
+        traffic=seen,
+        after=after,
+        copied_kib=report.pages_bytes >> 10,
+        available_kib=int(available.split()[1]),
+        spans=outcome.spans(report.stamps, init.counter_hz),
+    )
+    return link, updates.jumped_at(report, init)
+
+
+def rows(result: ChainResult) -> list[tuple[str, ...]]:
+    """Return the rows of the table for people, one an update."""
+    return [
+        (
+            str(number),
+            link.release,
+            f"{link.traffic.blackout_ms:.0f} ms",
+            f"{link.traffic.replies} of {link.traffic.requests}",
+            f"{link.copied_kib / 1024:.1f} MiB",
+            f"{link.available_kib / 1024:.1f} MiB",
+        )
+        for number, link in enumerate(result.links, 1)
+    ]
+
+
+HEADINGS = ("update", "to", "client's blackout", "answered", "copied", "memory left")
