@@ -29,6 +29,7 @@ from sku_build import (
     initramfs,
     kbuild,
     kconfig,
+    kernel_sbom,
     partial_init,
     plan,
 )
@@ -165,6 +166,10 @@ def _produce(
                 efi_stub=header.efi_stub,
             ),
         )
+    if planned.sbom:
+        with record.step("sbom", "Writing the kernel's SBOM"):
+            target = bundle / kernel_sbom.DIRECTORY
+            kernel_sbom.make(kernel, log=work.root / "sbom.log", target=target)
     with record.step("initramfs", "Making the initramfs"):
         init = initramfs.build_runtime(planned.toolchain, work.root / "runtime")
         initramfs.install_runtime(work.root / "runtime", bundle / "runtime")

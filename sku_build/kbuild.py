@@ -56,9 +56,14 @@ class Kbuild:
             *targets,
         ]
 
+    def directories(self) -> dict[str, str]:
+        """Return what the directories of this build are called in all that is to be the same."""
+        return {str(self.objects): _BUILD_AS, str(self.source): _SOURCE_AS}
+
     def _variables(self) -> list[str]:
-        maps = f"-fdebug-prefix-map={self.objects}={_BUILD_AS}"
-        maps = f"{maps} -fdebug-prefix-map={self.source}={_SOURCE_AS}"
+        maps = " ".join(
+            f"-fdebug-prefix-map={at}={name}" for at, name in self.directories().items()
+        )
         return [
             # Set, even if empty: or setlocalversion appends a '+' for a tree not at a tag.
             f"LOCALVERSION={self.localversion}",

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import sku_build
-from sku_build import apply, git, initramfs, layout, metadata, run
+from sku_build import apply, git, initramfs, kernel_sbom, layout, metadata, run
 from sku_build import board as boards
 from sku_build.board import Board
 from sku_build.composition import LeftOut
@@ -34,7 +34,8 @@ class Plan:
 
     ``epoch`` is the date of the base commit in seconds since 1970; ``extra`` are symbols set on
     top of the board's fragments (``CONFIG_X=y``). ``fragments`` are those that ``board`` has got
-    for this build alone, ``left_out`` its series that are not for this kernel.
+    for this build alone, ``left_out`` its series that are not for this kernel. ``sbom`` asks for
+    the kernel's own.
     """
 
     tree: Tree
@@ -48,6 +49,7 @@ class Plan:
     jobs: int
     fragments: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    sbom: bool = False
 
     @property
     def slot(self) -> str:
@@ -69,6 +71,7 @@ class Plan:
             runtime=metadata.tree_fingerprint(initramfs.runtime_dir()),
             localversion=self.localversion,
             toolchain=_compilers(self.toolchain),
+            sbom=self.sbom,
         )
 
 
@@ -91,10 +94,12 @@ def make(
     extra: Sequence[str] = (),
     fragments: Sequence[str] = (),
     left_out: Sequence[LeftOut] = (),
+    sbom: bool = False,
 ) -> Plan:
     """Return what is to be built; puts the series on the tree, in the cache, unless it is there.
 
-    Raises UserError for a ``localversion`` that no kernel can have, InfraError for a toolchain
+    Raises UserError for a ``localversion`` that no kernel can have, and for an ``sbom`` of a kernel
+    that makes none, InfraError for a toolchain
     that is not installed, and what :func:`sku_build.apply.apply_series` raises.
     """
     if not _LOCALVERSION.fullmatch(localversion):
@@ -103,11 +108,15 @@ def make(
             hint="at most 32 letters, digits and any of - + . _ ~, such as -next",
         )
     toolchain = choose(board.arch, llvm=llvm, ccache=ccache)
+    applied = apply.apply_series(tree, series, branch=None)
+    if sbom:
+        kernel_sbom.require(tree, applied)
+        toolchain = dataclasses.replace(toolchain, host_ccache=False)
     return Plan(
         tree=tree,
         board=boards.with_fragments(board, fragments),
         series=tuple(series),
-        applied=apply.apply_series(tree, series, branch=None),
+        applied=applied,
         toolchain=toolchain,
         epoch=_commit_date(tree),
         localversion=localversion,
@@ -115,6 +124,7 @@ def make(
         jobs=jobs or len(os.sched_getaffinity(0)),
         fragments=tuple(fragments),
         left_out=tuple(left_out),
+        sbom=sbom,
     )
 
 
@@ -138,6 +148,8 @@ def reproducer(planned: Plan, output: Path | None) -> str:
         argv += ["--fragment", fragment]
     for symbol in planned.extra:
         argv += ["--set", symbol]
+    if planned.sbom:
+        argv.append("--sbom")
     if output is not None:
         argv += ["--output", str(output)]
     return shlex.join(argv)

@@ -38,13 +38,15 @@ _CCACHE_SHARED = ("CCACHE_REMOTE_STORAGE", "CCACHE_REMOTE_ONLY")
 class Toolchain:
     """A choice of compiler for one architecture; :func:`choose` makes it and checks it is there.
 
-    ``cross`` is the prefix of the GNU cross tools, empty on a native host.
+    ``cross`` is the prefix of the GNU cross tools, empty on a native host. ``host_ccache`` is
+    whether ccache may answer for programs of the build itself: `make sbom` does not know it there.
     """
 
     name: Name
     arch: str
     cross: str
     ccache: bool
+    host_ccache: bool = True
 
     @property
     def compiler(self) -> str:
@@ -71,7 +73,9 @@ class Toolchain:
             # LLVM_IAS=1 is the default since f12b034afeb3 (5.15); before, GNU as would be called.
             args += ["LLVM=1", "LLVM_IAS=1"]
         if self.ccache:
-            args += [f"CC=ccache {self.compiler}", f"HOSTCC=ccache {self.host_compiler}"]
+            args.append(f"CC=ccache {self.compiler}")
+        if self.ccache and self.host_ccache:
+            args.append(f"HOSTCC=ccache {self.host_compiler}")
         return args
 
     def environment(self) -> dict[str, str]:

@@ -33,6 +33,7 @@ _MIB = 1 << 20
 @click.option("--no-ccache", is_flag=True, help="Run every compiler, even where ccache is present.")
 @options.FRAGMENT
 @options.SET
+@click.option("--sbom", is_flag=True, help="Add the kernel's own SBOM, where it has `make sbom`.")
 @click.option("--verify", "verifying", is_flag=True, help="Build twice, elsewhere, and compare.")
 @options.JSON
 def build(
@@ -47,13 +48,15 @@ def build(
     no_ccache: bool,
     fragments: tuple[str, ...],
     extra: tuple[str, ...],
+    sbom: bool,
     verifying: bool,
     as_json: bool,
 ) -> None:
     """Build a board's kernel and initramfs, reproducibly, into a directory.
 
     The directory holds the uncompressed Image, System.map, config, the initramfs (unpacked and as
-    a cpio archive), modules and device trees if the board has any, and metadata.json.
+    a cpio archive), modules and device trees if the board has any, with --sbom what the kernel says
+    of its sources and their licences, and metadata.json.
     """
     board = boards.load(board_name)
     tree = trees.ensure(tree_name)
@@ -69,6 +72,7 @@ def build(
         ccache=not no_ccache,
         extra=extra,
         fragments=fragments,
+        sbom=sbom,
     )
     target = output or default_output(planned)
     metadata = image.carry_out(planned, target, strict=verifying)
