@@ -10,26 +10,35 @@ from pathlib import Path
 import pytest
 
 from sku_build import board as boards
-from sku_build import image, initramfs, layout, run
-from sku_build import series as patch_series
+from sku_build import composition, initramfs, run
+from sku_build import tree as trees
 from sku_build.board import Board
-from sku_build.lab import kunit, qemu
+from sku_build.lab import qemu
 from sku_build.tree import Tree
+from tests.lab.bundles import built
 
+_LINE = os.environ.get("SKU_TEST_LINE", "6.1")
 _HANDOVER = (
     *("deferred_init", "handover", "pid_reserve", "pin_mem", "cpu_park"),
     *("quick_kexec", "kept_initramfs", "device_state"),
 )
-_FOR_TESTS = (
-    "CONFIG_DEBUG_FS=y",
-    "CONFIG_KEXEC_HANDOVER_DEBUGFS=y",
-    "CONFIG_KEXEC_HANDOVER_TEST=y",
-    *(f"CONFIG_{symbol}=y" for symbol in kunit.symbols(_HANDOVER)),
-    "CONFIG_ARM64_CPU_PARK_TEST=y",
-    "CONFIG_DEVICE_STATE_KUNIT_TEST=y",
-    "CONFIG_DEVICE_STATE_TEST=y",
-)
 _HANG = 'void _start(void) { for (;;) __asm__ volatile("wfe"); }\n'
+
+
+@pytest.fixture(scope="session")
+def linux() -> Tree:
+    """The kernel that is booted: 6.1, or the line in SKU_TEST_LINE."""
+    return trees.ensure(_LINE)
+
+
+@pytest.fixture(autouse=True)
+def _series_is_for_this_kernel(request: pytest.FixtureRequest) -> None:
+    """Skip the tests of a series that the kernel they are to run on does not get."""
+    for marker in request.node.iter_markers("series"):
+        tree: Tree = request.getfixturevalue("linux")
+        left_out = composition.compose(marker.args, tree.kernel).left_out
+        for item in left_out:
+            pytest.skip(f"{item.series} on {tree.version}: {item.reason}")
 
 
 @pytest.fixture(scope="session")
@@ -39,15 +48,15 @@ def qemu_virt() -> Board:
 
 
 @pytest.fixture(scope="session")
-def first_bundle(linux_6_1: Tree, qemu_virt: Board) -> Path:
-    """A bundle of 6.1 for ``qemu-virt`` with the board's series."""
-    return _built("first", linux_6_1, qemu_virt)
+def first_bundle(linux: Tree, qemu_virt: Board) -> Path:
+    """A bundle for ``qemu-virt`` with the board's series."""
+    return built("first", linux, qemu_virt)
 
 
 @pytest.fixture(scope="session")
-def next_bundle(linux_6_1: Tree, qemu_virt: Board) -> Path:
+def next_bundle(linux: Tree, qemu_virt: Board) -> Path:
     """The same kernel as :func:`first_bundle` under another release, to kexec into."""
-    return _built("next", linux_6_1, qemu_virt, localversion="-next")
+    return built("next", linux, qemu_virt, localversion="-next")
 
 
 @pytest.fixture(scope="session")
@@ -57,34 +66,27 @@ def qemu_virt_acpi() -> Board:
 
 
 @pytest.fixture(scope="session")
-def acpi_bundle(linux_6_1: Tree, qemu_virt_acpi: Board) -> Path:
-    """A bundle of 6.1 for ``qemu-virt-acpi`` with the board's series."""
-    return _built("acpi", linux_6_1, qemu_virt_acpi)
+def acpi_bundle(linux: Tree, qemu_virt_acpi: Board) -> Path:
+    """A bundle for ``qemu-virt-acpi`` with the board's series."""
+    return built("acpi", linux, qemu_virt_acpi)
 
 
 @pytest.fixture(scope="session")
-def acpi_next_bundle(linux_6_1: Tree, qemu_virt_acpi: Board) -> Path:
+def acpi_next_bundle(linux: Tree, qemu_virt_acpi: Board) -> Path:
     """The same kernel as :func:`acpi_bundle` under another release, to kexec into."""
-    return _built("acpi-next", linux_6_1, qemu_virt_acpi, localversion="-next")
+    return built("acpi-next", linux, qemu_virt_acpi, localversion="-next")
 
 
 @pytest.fixture(scope="session")
-def handover_bundle(linux_6_1: Tree, qemu_virt: Board) -> Path:
-    """A bundle of 6.1 with the series, their test drivers and their unit tests."""
-    series = patch_series.resolve(_HANDOVER)
-    output = layout.cache_dir("test-bundles") / "handover"
-    image.build(linux_6_1, qemu_virt, series=series, output=output, extra=_FOR_TESTS)
-    return output
+def handover_bundle(linux: Tree, qemu_virt: Board) -> Path:
+    """A bundle with the series, their test drivers and their unit tests."""
+    return built("handover", linux, qemu_virt, _HANDOVER, for_tests=True)
 
 
 @pytest.fixture(scope="session")
-def known_bundle(linux_6_1: Tree, qemu_virt: Board) -> Path:
+def known_bundle(linux: Tree, qemu_virt: Board) -> Path:
     """As :func:`handover_bundle`, with the series ``pci_state_cache`` and its unit tests."""
-    series = patch_series.resolve((*_HANDOVER, "pci_state_cache"))
-    output = layout.cache_dir("test-bundles") / "known"
-    extra = (*_FOR_TESTS, "CONFIG_PCI_STATE_CACHE_KUNIT_TEST=y")
-    image.build(linux_6_1, qemu_virt, series=series, output=output, extra=extra)
-    return output
+    return built("known", linux, qemu_virt, (*_HANDOVER, "pci_state_cache"), for_tests=True)
 
 
 @pytest.fixture(scope="session")
@@ -100,13 +102,6 @@ def hanging_bundle(first_bundle: Path, tmp_path_factory: pytest.TempPathFactory)
     initramfs.unpack(program, bundle / "initramfs", epoch=0)
     initramfs.pack(bundle / "initramfs", bundle / "initramfs.cpio")
     return bundle
-
-
-def _built(name: str, tree: Tree, board: Board, *, localversion: str = "") -> Path:
-    series = patch_series.resolve(board.series)
-    output = layout.cache_dir("test-bundles") / name
-    image.build(tree, board, series=series, output=output, localversion=localversion)
-    return output
 
 
 def machines(pid: int) -> list[int]:

@@ -22,7 +22,7 @@ from sku_build.lab.machine import Machine
 from sku_build.lab.phases import Phase
 from tests.lab.machines import virtual_machine
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.series("cpu_park")]
 
 _REPORT = "/sys/kernel/cpu_park"
 _DAMAGE = "/sys/kernel/debug/cpu_park_damage"

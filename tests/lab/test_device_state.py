@@ -17,7 +17,7 @@ from sku_build.lab.machine import Machine
 from sku_build.lab.phases import Phase
 from sku_build.lab.scenario import Options, Run
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.series("device_state")]
 
 _FILE = "/sys/kernel/debug/device_state"
 _NONE, _DAMAGED, _OTHER = "-2", "-74", "-116"  # ENOENT, EBADMSG, ESTALE

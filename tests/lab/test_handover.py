@@ -22,7 +22,7 @@ from sku_build.lab.machine import Machine
 from sku_build.lab.phases import Phase
 from tests.lab.machines import virtual_machine
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.series("handover")]
 
 _KHO = "/sys/kernel/debug/kho"
 _SYSCTL = "/proc/sys/kernel"

@@ -24,7 +24,7 @@ from sku_build.lab.phases import Phase
 from tests.lab.machines import virtual_machine
 from tests.lab.newc import Entry, pack
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.series("kept_initramfs")]
 
 _KEPT = "/sys/kernel/kept_initramfs"
 _PRESERVED = "/sys/kernel/debug/kho/out/preserved"

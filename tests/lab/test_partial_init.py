@@ -20,7 +20,7 @@ from sku_build.lab.phases import Phase
 from sku_build.lab.scenario import Options, Run
 from sku_build.lab.update import Load
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.series("partial_init")]
 
 _WAITING = "/sys/kernel/partial_init/waiting"
 _SETTLE = "/sys/kernel/partial_init/settle"

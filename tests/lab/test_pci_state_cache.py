@@ -18,8 +18,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sku_build import image, layout, run
-from sku_build import series as patch_series
+from sku_build import run
 from sku_build.bench import devices
 from sku_build.board import Board
 from sku_build.lab import bundle, kunit
@@ -28,9 +27,10 @@ from sku_build.lab.machine import Machine
 from sku_build.lab.phases import Phase
 from sku_build.lab.scenario import Options, Run
 from sku_build.tree import Tree
+from tests.lab.bundles import built
 from tests.lab.newc import Entry, pack
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.series("pci_state_cache")]
 
 _SOON, _OFF = "pci_state_cache=1", "pci_state_cache=off"
 # A kernel that does not look for cards that come and go, so that one can come unseen.
@@ -49,21 +49,19 @@ Start = Callable[..., contextlib.AbstractContextManager[Started]]
 
 
 @pytest.fixture(scope="module")
-def share(linux_6_1: Tree, qemu_virt_acpi: Board, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def share(linux: Tree, qemu_virt_acpi: Board, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with ``/dev/mem``, and with our program in its initramfs."""
-    built = layout.cache_dir("test-bundles") / "acpi-pci"
-    series = patch_series.resolve(qemu_virt_acpi.series)
     # All functions have their drivers before the first look.
     board = msgspec.structs.replace(qemu_virt_acpi, partial_init=None)
-    image.build(linux_6_1, board, series=series, output=built, extra=_FOR_TESTS)
+    made_from = built("acpi-pci", linux, board, extra=_FOR_TESTS)
     made = tmp_path_factory.mktemp("pci")
     source = Path(__file__).with_name("poke.c")
     run.run(["aarch64-linux-gnu-gcc", "-D_GNU_SOURCE", "-O1", "-static", "-o", made / "sh", source])
     shell = Entry("bin/sh", stat.S_IFREG | 0o755, (made / "sh").read_bytes())
     more = pack((Entry("bin", stat.S_IFDIR | 0o755), shell))
     for name in (bundle.IMAGE, "metadata.json"):
-        shutil.copyfile(built / name, made / name)
-    archive = (built / bundle.INITRAMFS).read_bytes()
+        shutil.copyfile(made_from / name, made / name)
+    archive = (made_from / bundle.INITRAMFS).read_bytes()
     (made / bundle.INITRAMFS).write_bytes(archive + more)
     return made
 

@@ -22,7 +22,7 @@ from sku_build.lab.machine import Machine
 from sku_build.lab.phases import Phase
 from tests.lab.machines import virtual_machine
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.series("quick_kexec")]
 
 _NEXT = "/sys/kernel/kexec_in_place"
 _LAST = "/sys/kernel/kexec_in_place_last"

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sku_build import image, layout, run
-from sku_build import series as patch_series
+from sku_build import run
 from sku_build.board import Board
 from sku_build.errors import ExitCode, SkuError
 from sku_build.lab import Options, Way, application, bundle, drill, guest, results, update
@@ -25,6 +24,7 @@ from sku_build.lab.drill import drill as drilled
 from sku_build.lab.phases import Phase
 from sku_build.lab.update import Load, Service
 from sku_build.tree import Tree
+from tests.lab.bundles import built
 
 pytestmark = pytest.mark.lab
 
@@ -38,12 +38,9 @@ _UNSCALED = 1 << 16  # the largest window without scaling
 
 
 @pytest.fixture(scope="session")
-def plain_bundle(linux_6_1: Tree, qemu_virt: Board) -> Path:
+def plain_bundle(linux: Tree, qemu_virt: Board) -> Path:
     """The kernel that the ordinary way is gone with: none of our series but deferred_init."""
-    output = layout.cache_dir("test-bundles") / "plain"
-    series = patch_series.resolve(["deferred_init"])
-    image.build(linux_6_1, qemu_virt, series=series, output=output, localversion="-plain")
-    return output
+    return built("plain", linux, qemu_virt, ["deferred_init"], localversion="-plain")
 
 
 def test_an_update_loses_nothing_and_copies_next_to_nothing(

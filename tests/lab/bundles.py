@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Bundles in the cache that the lab's tests boot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sku_build import composition, image, layout
+from sku_build.board import Board
+from sku_build.lab import kunit
+from sku_build.tree import Tree
+
+# What a series has for tests alone, besides its unit tests.
+_TEST_DRIVERS = {
+    "handover": ("CONFIG_KEXEC_HANDOVER_DEBUGFS=y", "CONFIG_KEXEC_HANDOVER_TEST=y"),
+    "cpu_park": ("CONFIG_ARM64_CPU_PARK_TEST=y",),
+    "device_state": ("CONFIG_DEVICE_STATE_TEST=y",),
+}
+
+
+def built(
+    name: str,
+    tree: Tree,
+    board: Board,
+    series: Sequence[str] | None = None,
+    *,
+    for_tests: bool = False,
+    extra: Sequence[str] = (),
+    localversion: str = "",
+) -> Path:
+    """Return the bundle ``name`` of the cache, with those of the ``series`` that are for ``tree``.
+
+    Without ``series`` they are the board's. ``for_tests`` adds their test drivers and unit tests,
+    ``extra`` more symbols.
+    """
+    composed = composition.compose(board.series if series is None else series, tree.kernel).series
+    names = [item.name for item in composed]
+    output = layout.cache_dir("test-bundles") / tree.name / name
+    image.build(
+        tree,
+        board,
+        series=composed,
+        output=output,
+        localversion=localversion,
+        extra=(*(_for_tests(names) if for_tests else ()), *extra),
+    )
+    return output
+
+
+def _for_tests(names: Sequence[str]) -> list[str]:
+    drivers = [symbol for name in names for symbol in _TEST_DRIVERS.get(name, ())]
+    units = [f"CONFIG_{symbol}=y" for symbol in kunit.symbols(names)]
+    return ["CONFIG_DEBUG_FS=y", *drivers, *units]
