@@ -16,6 +16,7 @@ from sku_build.lab import update as updates
 from sku_build.lab import update_result as outcome
 from sku_build.lab.application import Census
 from sku_build.lab.bundle import Bundle
+from sku_build.lab.machine import Machine
 from sku_build.lab.phases import Phase
 from sku_build.lab.results import FORMAT, KernelBoot
 from sku_build.lab.scenario import Options, Run
@@ -24,6 +25,18 @@ from sku_build.lab.update import Load, Service
 from sku_build.lab.update_result import Span
 
 _AVAILABLE = "grep MemAvailable: /proc/meminfo"
+
+
+# A file that nobody has synced: it is in the page cache when the kernel is replaced.
+_WRITE = (
+    "mkdir -p /var/chain; cd /var/chain; head -c 1048576 /dev/urandom >{0}; sha256sum {0} >>sums"
+)
+# From the disk, and not from the cache; then the file system as a whole.
+_READ_BACK = (
+    "sync; echo 3 >/proc/sys/vm/drop_caches; "
+    "cd /var/chain && sha256sum --check --quiet sums && wc -l <sums"
+)
+_FSCK = "cd /; mount -o remount,ro / && e2fsck -fn $(findmnt -no SOURCE /)"
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,8 +79,10 @@ def chain(
 ) -> ChainResult:
     """Update the kernel ``times`` times, from the first bundle to the second, back, and so on.
 
-    Redis serves a client all the time, and keeps its connection. Raises as
-    :func:`sku_build.lab.update.update`; promises that did not hold are in the result.
+    Redis serves a client all the time, and keeps its connection. Before each update a file is
+    written that the disk does not have yet; in the end all are read back, and the file system is
+    checked. Raises as :func:`sku_build.lab.update.update`; promises that did not hold are in the
+    result.
     """
     load = load or Load()
     whole = Run("chain", board, options or Options())
@@ -86,16 +101,19 @@ def chain(
             with machine.phase(Phase.UPDATE):
                 kernels.append(run.kernel(init, run.log(machine, number), number, since=since))
                 served.mount()
+                machine.run(_WRITE.format(number))
                 served.client.start()
                 init = updates.jump(run, machine, _command(served, target), target)
             link, since = _link(served, init)
             links.append(link)
         with machine.phase(Phase.CHECK):
             kernels.append(run.kernel(init, run.log(machine, times + 1), times + 1, since=since))
+            disk = _disk(machine, times)
         with machine.phase(Phase.SHUTDOWN):
             machine.power_off()
     shutil.rmtree(share)
-    told = [
+    told = [*disk]
+    told += [
         f"update {number} of {times}: {text}"
         for number, link in enumerate(links, 1)
         for text in outcome.broken_promises(before, link.after, link.traffic, [])
@@ -148,6 +166,18 @@ def _link(served: Service, init: guest.Init) -> tuple[Link, int]:
         spans=outcome.spans(report.stamps, init.counter_hz),
     )
     return link, updates.jumped_at(report, init)
+
+
+def _disk(machine: Machine, files: int) -> list[str]:
+    """Return what is wrong with the disk: of the files that were written, and as a whole."""
+    read = machine.run(_READ_BACK, check=False)
+    checked = machine.run(_FSCK, check=False)
+    found = []
+    if read.status or read.output.split()[-1:] != [str(files)]:
+        found.append(f"files on the disk are not as they were written: {read.output.strip()}")
+    if checked.status:
+        found.append(f"the file system is damaged: {checked.output.strip()}")
+    return found
 
 
 def rows(result: ChainResult) -> list[tuple[str, ...]]:

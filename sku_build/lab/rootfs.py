@@ -24,7 +24,8 @@ from sku_build.errors import CheckError, UserError
 SUITE = "trixie"  # has the CRIU 4.1.1 and redis 8.0.2 that docs/checkpoint.md is about
 ARCHITECTURE = "arm64"
 BASE = (
-    *("base-files", "base-passwd", "bash", "coreutils", "dash", "grep", "mount", "procps", "sed"),
+    *("base-files", "base-passwd", "bash", "coreutils", "dash", "e2fsprogs", "grep", "mount"),
+    *("procps", "sed"),
     *("util-linux", "iproute2", "nftables", "criu"),
 )
 SIZE_GIB = 8  # sparse: what an image of a gigabyte of redis and its CRIU images fit into
