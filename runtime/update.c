@@ -13,8 +13,8 @@
 #include "areas.h"
 #include "buffer.h"
 #include "check.h"
-#include "copied.h"
 #include "file.h"
+#include "findings.h"
 #include "freeze.h"
 #include "freezer.h"
 #include "guard.h"
@@ -22,9 +22,8 @@
 #include "haste.h"
 #include "images.h"
 #include "journal.h"
-#include "json.h"
-#include "kept.h"
 #include "kexec.h"
+#include "load.h"
 #include "net.h"
 #include "pin.h"
 #include "runfiles.h"
@@ -275,18 +274,6 @@ static int jump(struct update *update)
 	return kexec_jump(&update->problem);
 }
 
-/* Load the next kernel, and say what is kept for it. */
-static int load_files(const struct update_options *options, struct problem *problem)
-{
-	int r = kexec_load_files(options->image, options->initrd, options->cmdline, problem);
-
-	if (r < 0 && options->bundle)
-		bundle_rename(options->bundle, problem);
-	if (r == 0)
-		kept_say_next();
-	return r;
-}
-
 static int load(struct update *update)
 {
 	update->state->loaded = true;
@@ -294,7 +281,7 @@ static int load(struct update *update)
 	sync();
 	if (!update->options->image) /* by `skuctl load` */
 		return 0;
-	return load_files(update->options, &update->problem);
+	return load_next(update->options, &update->problem);
 }
 
 /* What can be found out while the application still serves. */
@@ -382,54 +369,6 @@ static int go(struct update *update)
 	return r;
 }
 
-static void print_json(const struct update_options *options, const struct check *check,
-		       const struct problem *problem, const char *phase, enum status status)
-{
-	struct json json;
-
-	if (!options->json)
-		return;
-	json_begin(&json, STDOUT_FILENO);
-	json_number(&json, "status", status);
-	json_string(&json, "phase", phase);
-	if (problem) {
-		json_string(&json, "problem", problem->text);
-		json_string(&json, "hint", problem->hint ? problem->hint : "");
-	}
-	json_list(&json, "findings");
-	for (size_t i = 0; i < check->count; i++) {
-		json_item(&json);
-		json_string(&json, "what", check->findings[i].what);
-		json_string(&json, "problem", check->findings[i].problem.text);
-		json_string(&json, "hint",
-			    check->findings[i].problem.hint ? check->findings[i].problem.hint : "");
-		json_item_end(&json);
-	}
-	json_list_end(&json);
-	json_end(&json);
-}
-
-/* Return how much was found. */
-static size_t print_findings(const struct check *check)
-{
-	for (size_t i = 0; i < check->count; i++)
-		problem_print(&check->findings[i].problem);
-	return check->count;
-}
-
-/* Check everything, and print what was found. Return how much that is. */
-static size_t checked(const struct update_options *options, struct check *check)
-{
-	check_machine(options, check);
-	if (options->image)
-		check_next(options, check);
-	if (options->unit)
-		check_unit(options->unit, check);
-	if (options->pid)
-		check_application(options, check);
-	return print_findings(check);
-}
-
 static void catch_signals(void)
 {
 	const struct sigaction action = { .sa_handler = on_signal };
@@ -470,64 +409,16 @@ static enum status guarded(struct update *update, struct check *check)
 		return STATUS_INTERNAL;
 	}
 	if (enter(update, PHASE_CHECK) == 0) {
-		if (checked(update->options, check)) {
+		if (findings_gather(update->options, check)) {
 			close(update->session);
 			status = guard_let_go(&guard) < 0 ? STATUS_STUCK : STATUS_CHECK;
-			print_json(update->options, check, NULL, phase_names[PHASE_CHECK], status);
+			findings_json(update->options, check, NULL, phase_names[PHASE_CHECK], status);
 			return status;
 		}
 		go(update);
 	}
 	status = undone(update, &guard);
-	print_json(update->options, check, &update->problem, phase_names[update->phase], status);
-	return status;
-}
-
-/* Check only: no session is made, nothing is touched. */
-static enum status dry_run(const struct update_options *options)
-{
-	static struct check check;
-	enum status status = checked(options, &check) ? STATUS_CHECK : STATUS_OK;
-
-	if (options->json)
-		print_json(options, &check, NULL, "check", status);
-	else if (status == STATUS_OK)
-		printf("nothing stands in the way of an update\n");
-	if (!options->json)
-		copied_print();
-	return status;
-}
-
-/*
- * Load the next kernel for an update that is to come. What a check finds is told, and nothing is
- * changed; after a load that failed no kernel is loaded.
- */
-enum status update_load(const struct update_options *options)
-{
-	static struct check check;
-	_cleanup_close_ int lock = -1;
-	struct problem problem;
-	struct state *state = state_open(true, &lock, &problem);
-	enum status status = STATUS_OK;
-
-	if (!state) {
-		problem_print(&problem);
-		return problem.error == EBUSY ? STATUS_USER : STATUS_INTERNAL;
-	}
-	check_loaded(options, &check);
-	check_next(options, &check);
-	if (print_findings(&check)) {
-		status = STATUS_CHECK;
-	} else {
-		state->loaded = true;
-		if (load_files(options, &problem) < 0) {
-			problem_print(&problem);
-			status = undo(state, -1) ? STATUS_STUCK : STATUS_CHECK;
-		} else if (!options->json) {
-			copied_print();
-		}
-	}
-	print_json(options, &check, NULL, phase_names[PHASE_LOAD], status);
+	findings_json(update->options, check, &update->problem, phase_names[update->phase], status);
 	return status;
 }
 
@@ -565,7 +456,7 @@ enum status update(const struct update_options *options)
 	enum status status;
 
 	if (options->dry_run)
-		return dry_run(options);
+		return findings_only(options);
 	catch_signals();
 	update.state = state_open(true, &lock, &update.problem);
 	if (!update.state) {
