@@ -21,6 +21,7 @@ test: bootstrap
 
 test-matrix: bootstrap
 	$(SKU) lab matrix --result docs/matrix.json --document README.md
+	SKU_TEST_LINE=7.3 $(PYTEST) tests/lab/test_luo.py
 
 test-systemd: bootstrap
 	SKU_TEST_SYSTEMD=1 $(PYTEST) tests/lab/test_unit.py
