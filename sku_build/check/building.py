@@ -7,10 +7,11 @@ warning counts when the commit before did not have it.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -50,8 +51,8 @@ def _members(board: Board, tree: Tree, chosen: Sequence[str]) -> list[Series]:
 def check_board(name: str, tree: Tree, chosen: Sequence[str], *, build: bool) -> list[Finding]:
     """Prove the board's configuration on ``tree`` with those of its series that are ``chosen``.
 
-    With ``build`` every patch is compiled too. Raises InfraError when a tool is missing; what does
-    not go on the tree is left to the matrix, and nothing is found here.
+    With ``build`` every patch of these is compiled too. Raises InfraError when a tool is missing;
+    what does not go on the tree is left to the matrix, and nothing is found here.
     """
     board = boards.load(name)
     series = _members(board, tree, chosen)
@@ -78,7 +79,8 @@ def check_board(name: str, tree: Tree, chosen: Sequence[str], *, build: bool) ->
         if not build:
             return []
         shutil.copyfile(objects / ".config", objects / ".config.sku")
-        return _build_each(tree, applied, series, objects, toolchain)
+        by_name = {item.name: item for item in series}
+        return _build_each(tree, applied, by_name, objects, toolchain, chosen)
 
 
 def _lost(error: CheckError, tree: Tree) -> list[Finding]:
@@ -121,50 +123,51 @@ def warnings(lines: Iterable[str], source: Path) -> dict[tuple[str, str], int]:
 
 
 def _build_each(
-    tree: Tree, applied: Applied, series: Sequence[Series], objects: Path, toolchain: Toolchain
+    tree: Tree,
+    applied: Applied,
+    series: Mapping[str, Series],
+    objects: Path,
+    toolchain: Toolchain,
+    chosen: Collection[str],
 ) -> list[Finding]:
-    """Build the base, then each commit on top, and return what each brought."""
-    by_name = {item.name: item for item in series}
+    """Build what the first patch of the ``chosen`` series stands on, then each of their patches.
+
+    Return what each brought. What the series require is not built patch by patch.
+    """
     made = [item for item in applied.patches if item.commit]
+    first = next((n for n, item in enumerate(made) if item.series in chosen), len(made))
+    mine = [item for item in made[first:] if item.series in chosen]
+    mails = {item.commit: series[item.series].directory / item.file for item in mine}
     touched = {
-        (item.series, item.file): {
-            path
-            for diff in load_mail(by_name[item.series].directory / item.file).files
-            for path in diff.paths()
-        }
-        for item in made
+        commit: {path for diff in load_mail(mail).files for path in diff.paths()}
+        for commit, mail in mails.items()
     }
-    where = targets(path for paths in touched.values() for path in paths)
+    where = targets(path for files in touched.values() for path in files)
+    base = made[first - 1].commit if first else applied.base
+    assert base is not None
+    build = functools.partial(_build, tree, where=where, objects=objects, toolchain=toolchain)
+    before = build(base, title=f"{tree.name}: what the patches stand on")
     found: list[Finding] = []
-    before: dict[tuple[str, str], int] = {}
-    for number, item in enumerate([None, *made]):
-        commit = item.commit if item else applied.base
-        assert commit is not None
-        title = f"{tree.name}: {item.file if item else 'without patches'}"
+    for item in mine:
+        assert item.commit is not None
+        path = mails[item.commit]
         try:
-            said = _build(tree, commit, where, objects, toolchain, title=title)
+            said = build(item.commit, title=f"{tree.name}: {item.file}")
         except CheckError as error:
-            if item is None:
-                raise
-            path = by_name[item.series].directory / item.file
             told = f"does not compile on {tree.name}: {error.message} ({error.where})"
             found.append(
                 Finding("build", Level.ERROR, item.series, place(path), told, 1, tree.name)
             )
             continue
-        if item is not None:
-            new = {key: line for key, line in said.items() if key not in before}
-            path = by_name[item.series].directory / item.file
-            for (file, text), line in new.items():
-                if number and file in touched[item.series, item.file]:
-                    message = f"{file}:{line}: {text}"
-                    found.append(
-                        Finding(
-                            *("build", Level.WARNING, item.series, place(path), message),
-                            _line_in(path, file, line),
-                            tree.name,
-                        )
-                    )
+        found += [
+            Finding(
+                *("build", Level.WARNING, item.series, place(path), f"{file}:{line}: {text}"),
+                _line_in(path, file, line),
+                tree.name,
+            )
+            for (file, text), line in said.items()
+            if (file, text) not in before and file in touched[item.commit]
+        ]
         before = before | said
     return found
 
@@ -188,10 +191,10 @@ def _line_in(path: Path, file: str, line: int) -> int:
 def _build(
     tree: Tree,
     commit: str,
+    *,
     where: Sequence[str],
     objects: Path,
     toolchain: Toolchain,
-    *,
     title: str,
 ) -> dict[tuple[str, str], int]:
     source = trees.source_dir(tree, commit, slot=f"check-{tree.name}")

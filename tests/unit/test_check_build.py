@@ -10,7 +10,7 @@ import pytest
 from sku_build.check import building
 from sku_build.errors import UserError
 from sku_build.outcome import Applied, Outcome, PatchOutcome
-from sku_build.series import load, resolve
+from sku_build.series import load
 from sku_build.toolchain import Toolchain
 from sku_build.tree import Tree
 
@@ -68,7 +68,7 @@ def test_only_what_a_patch_brings_is_held_against_it(
         "2": {**old, (FILE, "new"): line, ("mm/else.c", "x"): 1},
         "3": {},
     }
-    monkeypatch.setattr(building, "_build", lambda tree, commit, *args, title: said[commit])
+    monkeypatch.setattr(building, "_build", lambda tree, commit, **_: said[commit])
     outcomes = [
         PatchOutcome("demo", file, "", Outcome.APPLIED, commit=str(number))
         for number, file in enumerate(files, 1)
@@ -76,13 +76,37 @@ def test_only_what_a_patch_brings_is_held_against_it(
     found = building._build_each(
         desk.tree(),
         Applied("linux", "base", "3", None, outcomes),
-        resolve(["demo"]),
+        {"demo": series},
         tmp_path,
         Toolchain("gcc", "arm64", "", False),
+        ["demo"],
     )
     assert [(Path(item.file).name, item.line, item.message) for item in found] == [
         (files[1], added, f"{FILE}:{line}: new")
     ]
+
+
+def test_what_a_series_requires_is_put_on_and_not_built_patch_by_patch(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    series = load("demo")
+    built: list[str] = []
+
+    def build(tree: Tree, commit: str, **_: object) -> dict[tuple[str, str], int]:
+        built.append(commit)
+        return {}
+
+    monkeypatch.setattr(building, "_build", build)
+    required = [PatchOutcome("base", f"{n}", "", Outcome.APPLIED, commit=f"r{n}") for n in (1, 2)]
+    after = PatchOutcome("later", "x", "", Outcome.APPLIED, commit="l")
+    own = [
+        PatchOutcome("demo", entry.file, "", Outcome.APPLIED, commit=entry.file)
+        for entry in series.patches
+    ]
+    toolchain = Toolchain("gcc", "arm64", "", False)
+    applied = Applied("linux", "base", "l", None, [*required, own[0], after, *own[1:]])
+    building._build_each(desk.tree(), applied, {"demo": series}, tmp_path, toolchain, ["demo"])
+    assert built == ["r2", *(item.commit for item in own)]
 
 
 def test_a_build_needs_a_board(desk: Desk) -> None:
