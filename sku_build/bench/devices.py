@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the next kernel asks of devices that the one before knew: handed over, or asked again."""
+"""What the next kernel asks of devices that the one before knew, and how long disks take it."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from sku_build import board as boards
-from sku_build import console, image, lab, layout
+from sku_build import console, image, lab, layout, partial_init
 from sku_build import series as patch_series
 from sku_build import tree as trees
+from sku_build.bench import disks
 from sku_build.bench.comparison import Comparison, Report
 from sku_build.errors import CheckError
 from sku_build.lab import bundle, guest, pci_trace, results
@@ -24,6 +26,7 @@ from sku_build.lab.phases import Phase
 from sku_build.lab.scenario import Run
 
 BOARD = "qemu-virt-acpi"
+PARTS = ("pci", "disks")
 _ON, _OFF = "pci_state_cache=1", "pci_state_cache=off"
 _SYSFS = "/sys/kernel/pci_state_cache"
 _POLL_S = 0.2
@@ -52,45 +55,77 @@ class _Side:
 
 
 def measure(
-    *, tree_name: str, rounds: int, timeout_factor: float = 1, output: Path | None = None
+    *,
+    tree_name: str,
+    rounds: int,
+    only: Sequence[str] = (),
+    timeout_factor: float = 1,
+    output: Path | None = None,
 ) -> Report:
-    """Jump with what is known handed over, and with ``pci_state_cache=off``, in one guest.
+    """Compare what is known of PCI functions with asking again, and ways to find SATA disks.
 
-    What is taken, each in a jump of its own, is the number of accesses to configuration space that
-    a function answered, and the time, both from the jump's command to the first process. Raises
-    CheckError when a function was not known again.
+    ``only`` names the :data:`PARTS` to take, all without it. Raises CheckError when a function was
+    not known again, or a disk was not found.
     """
     # What is counted is what all drivers ask as well.
     tree = trees.ensure(tree_name)
-    board = msgspec.structs.replace(boards.load(BOARD), partial_init=None)
+    plain = boards.load(BOARD)
+    series = patch_series.resolve(plain.series)
+    board = msgspec.structs.replace(plain, partial_init=None)
     built = layout.cache_dir("bench") / f"devices-{tree.name}"
-    record = image.build(tree, board, series=patch_series.resolve(board.series), output=built)
-    scenario = Run(
-        "devices",
-        board,
-        lab.Options(timeout_factor=timeout_factor, directory=output),
+    record = image.build(tree, board, series=series, output=built)
+    item = bundle.load(built, board)
+    comparisons: list[Comparison] = []
+    notes: list[str] = []
+    if not only or "pci" in only:
+        options = lab.Options(timeout_factor=timeout_factor, directory=_part(output, "pci"))
+        comparisons += _pci(Run("devices", board, options), item, rounds)
+    if not only or "disks" in only:
+        # Here network cards must not be what the boot waits for.
+        waiting = dataclasses.replace(item, cmdline=partial_init.cmdline(plain, series))
+        found, notes = disks.measure(
+            plain,
+            waiting,
+            rounds=rounds,
+            timeout_factor=timeout_factor,
+            output=_part(output, "disks"),
+        )
+        comparisons += found
+    return Report(
+        bench="devices",
+        inputs={"tree": tree.origin, "release": record.release, "rounds": rounds},
+        comparisons=comparisons,
+        notes=notes,
     )
-    ours, ordinary = _jumps(scenario, bundle.load(built, board), rounds)
+
+
+def _part(output: Path | None, name: str) -> Path | None:
+    return output / name if output else None
+
+
+def _pci(scenario: Run, item: Bundle, rounds: int) -> list[Comparison]:
+    """Jump with what is known handed over, and with ``pci_state_cache=off``, in one guest.
+
+    What is taken, each in a jump of its own, is the number of accesses to configuration space that
+    a function answered, and the time, both from the jump's command to the first process.
+    """
+    ours, ordinary = _jumps(scenario, item, rounds)
     samples = {
         ("accesses to PCI configuration space", "accesses"): (ours.accesses, ordinary.accesses),
         ("writes to PCI configuration space", "accesses"): (ours.writes, ordinary.writes),
         ("from the jump to the first process", "ms"): (ours.ms, ordinary.ms),
     }
-    return Report(
-        bench="devices",
-        inputs={"tree": tree.origin, "release": record.release, "rounds": rounds},
-        comparisons=[
-            Comparison(
-                name=name,
-                ours_is="known from the kernel before",
-                ordinary_is="asked again",
-                unit=unit,
-                ours=of_ours,
-                ordinary=of_ordinary,
-            )
-            for (name, unit), (of_ours, of_ordinary) in samples.items()
-        ],
-    )
+    return [
+        Comparison(
+            name=name,
+            ours_is="known from the kernel before",
+            ordinary_is="asked again",
+            unit=unit,
+            ours=of_ours,
+            ordinary=of_ordinary,
+        )
+        for (name, unit), (of_ours, of_ordinary) in samples.items()
+    ]
 
 
 def _jumps(scenario: Run, item: Bundle, rounds: int) -> tuple[_Side, _Side]:

@@ -118,16 +118,33 @@ def initramfs_command(
 
 @bench.command("devices")
 @click.option("--tree", "tree_name", default="6.1", show_default=True, help="The tree.")
+@click.option(
+    "--only",
+    type=click.Choice(devices.PARTS),
+    multiple=True,
+    help="Take this part; may be given more than once  [default: all]",
+)
 @click.option("--rounds", type=click.IntRange(min=1), default=2, show_default=True)
 @options.TIMEOUT_FACTOR
 @_OUTPUT
 @options.JSON
 def devices_command(
-    tree_name: str, rounds: int, timeout_factor: float, output: Path | None, as_json: bool
+    tree_name: str,
+    only: tuple[str, ...],
+    rounds: int,
+    timeout_factor: float,
+    output: Path | None,
+    as_json: bool,
 ) -> None:
-    """Compare what a kernel asks of devices that the one before knew, with asking again."""
+    """Compare what a kernel asks of devices that the one before knew, with asking again; and how
+    long SATA disks take it, with each of the options that libata has for that.
+    """
     report = devices.measure(
-        tree_name=tree_name, rounds=rounds, timeout_factor=timeout_factor, output=output
+        tree_name=tree_name,
+        rounds=rounds,
+        only=only,
+        timeout_factor=timeout_factor,
+        output=output,
     )
     _show(report, as_json=as_json)
 

@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from sku_build.lab.machine import Machine
+from sku_build.lab.qemu_trace import traced
 
 # hw/pci/trace-events of QEMU 7.2. Reads of places where nothing is are not among them.
 _EVENTS = ("pci_cfg_read", "pci_cfg_write")
@@ -26,29 +27,17 @@ class Accesses:
         return self.reads + self.writes
 
 
-def count(text: str) -> Accesses:
+def count(lines: list[str]) -> Accesses:
     """Return the accesses in what QEMU has logged."""
-    words = [line.partition(" ")[0] for line in text.splitlines()]
+    words = [line.partition(" ")[0] for line in lines]
     return Accesses(*(words.count(event) for event in _EVENTS))
 
 
 @contextlib.contextmanager
 def counting(machine: Machine) -> Iterator[Accesses]:
-    """Count the accesses within the block; what is yielded has the numbers after it.
-
-    QEMU writes a line for each to its log, which stays.
-    """
+    """Count the accesses within the block; what is yielded has the numbers after it."""
     accesses = Accesses()
-    begin = machine.qemu_log.stat().st_size
-    _switch(machine, on=True)
-    yield accesses
-    _switch(machine, on=False)
-    with machine.qemu_log.open(encoding="utf-8", errors="replace") as log:
-        log.seek(begin)
-        found = count(log.read())
+    with traced(machine, _EVENTS) as lines:
+        yield accesses
+    found = count(lines)
     accesses.reads, accesses.writes = found.reads, found.writes
-
-
-def _switch(machine: Machine, *, on: bool) -> None:
-    for event in _EVENTS:
-        machine.monitor("trace-event-set-state", name=event, enable=on)
