@@ -44,7 +44,7 @@ class VirtualMachine:
     of a tap device of this machine, it is reached at :data:`GUEST_ADDRESS`. ``icount`` has the
     guest's clock count instructions, one a ns, whatever else the host does; then one host thread
     executes all CPUs in turn, and only TCG can. ``memory`` is a file of this machine, made here,
-    that is the guest's memory; not with more than one node.
+    that is the guest's memory; not with more than one node. ``words`` are more of QEMU's words.
     """
 
     machine: str
@@ -66,6 +66,7 @@ class VirtualMachine:
     tap: str | None = None
     icount: bool = False
     memory: Path | None = None
+    words: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -137,6 +138,7 @@ def command(vm: VirtualMachine, places: Places) -> list[str]:
     ]
     for device in vm.devices:
         argv += ["-device", device]
+    argv += vm.words
     if vm.share is not None:
         share = f"local,id={SHARE_TAG},path={_escaped(vm.share)},security_model=none,readonly=on"
         argv += ["-fsdev", share]

@@ -35,7 +35,8 @@ class Options:
     the logs (None: a new one in the cache, where the latest runs are kept). ``tap`` is a tap device
     of this machine that the guest's network is to be, in place of QEMU's user mode.
     ``icount`` has the guest's clock count instructions instead of time. ``memory`` is a file that
-    becomes the guest's memory, for whoever wants to look into it, or to spoil it.
+    becomes the guest's memory, for whoever wants to look into it, or to spoil it. ``words`` are
+    told to QEMU: devices that no board has.
     """
 
     append: str = ""
@@ -46,6 +47,7 @@ class Options:
     tap: str | None = None
     icount: bool = False
     memory: Path | None = None
+    words: tuple[str, ...] = ()
 
 
 def boot(path: Path, *, board: Board, options: Options | None = None) -> BootResult:
@@ -169,6 +171,7 @@ class Run:
             tap=self.options.tap,
             icount=self.options.icount,
             memory=self.options.memory,
+            words=self.options.words,
         )
         return Machine(vm, self.directory, factor=self.options.timeout_factor)
 
