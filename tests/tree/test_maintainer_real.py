@@ -6,6 +6,7 @@ The series' files are copied; nothing of it touches the repository's own.
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -105,7 +106,9 @@ def test_a_conflict_on_the_next_line_names_what_changed(
     try:
         assert [step.how for step in done.steps][:2] == ["applied", "waiting"]
         assert done.note is not None
-        assert f"between {linux_6_1.version} (6.1) and {linux_6_12.version} (6.12)" in done.note
+        # Whichever tree of that version the cache knows.
+        between = rf"between {linux_6_1.version} \(\S+\) and {linux_6_12.version} \(\S+\)"
+        assert re.search(between, done.note)
         assert "MEMBLOCK_RSRV_NOINIT" in done.note
         assert done.worktree is not None
         assert "<<<<<<<" in (done.worktree / "include/linux/memblock.h").read_text()
