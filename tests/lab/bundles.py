@@ -9,6 +9,7 @@ from pathlib import Path
 from sku_build import composition, image, layout
 from sku_build.board import Board
 from sku_build.lab import kunit
+from sku_build.series import select
 from sku_build.tree import Tree
 
 # What a series has for tests alone, besides its unit tests.
@@ -35,7 +36,8 @@ def built(
     ``extra`` more symbols.
     """
     composed = composition.compose(board.series if series is None else series, tree.kernel).series
-    names = [item.name for item in composed]
+    # What a kernel has by itself has no tests of ours.
+    names = [item.name for item in composed if select(item, tree.kernel).patches]
     output = layout.cache_dir("test-bundles") / tree.name / name
     image.build(
         tree,
