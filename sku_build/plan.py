@@ -99,8 +99,8 @@ def make(
     """Return what is to be built; puts the series on the tree, in the cache, unless it is there.
 
     Raises UserError for a ``localversion`` that no kernel can have, and for an ``sbom`` of a kernel
-    that makes none, InfraError for a toolchain
-    that is not installed, and what :func:`sku_build.apply.apply_series` raises.
+    that makes none, InfraError for a toolchain that is not installed, and what
+    :func:`sku_build.apply.apply_series` raises.
     """
     if not _LOCALVERSION.fullmatch(localversion):
         raise UserError(

@@ -23,6 +23,7 @@ from sku_build.lab.bundle import Bundle
 from sku_build.lab.machine import Machine
 from sku_build.lab.pci_trace import Accesses
 from sku_build.lab.phases import Phase
+from sku_build.lab.qemu_trace import traced
 from sku_build.lab.scenario import Run
 
 BOARD = "qemu-virt-acpi"
@@ -174,12 +175,14 @@ def jump(
             f"load {bundle.IMAGE} {bundle.INITRAMFS} {scenario.cmdline(item)} {words}".rstrip()
         )
         machine.expect(guest.Loaded)
-    counting = pci_trace.counting(machine) if count else contextlib.nullcontext(Accesses())
-    with machine.phase(Phase.SECOND_KERNEL), counting as accesses:
+    nothing: contextlib.AbstractContextManager[list[str]] = contextlib.nullcontext([])
+    counting = traced(machine, pci_trace.EVENTS) if count else nothing
+    with machine.phase(Phase.SECOND_KERNEL), counting as lines:
         machine.tell("jump")
         left = machine.expect(guest.Jump)
         init = scenario.started(machine, item)
-    return Jumped(accesses, results.elapsed_ms(left.counter, init.counter, init.counter_hz))
+    ms = results.elapsed_ms(left.counter, init.counter, init.counter_hz)
+    return Jumped(pci_trace.count(lines), ms)
 
 
 def wait_until_saved(machine: Machine) -> int:

@@ -16,6 +16,7 @@ from sku_build.lab import application, bundle, guest, results, sata_trace
 from sku_build.lab.bundle import Bundle
 from sku_build.lab.machine import Machine
 from sku_build.lab.phases import Phase
+from sku_build.lab.qemu_trace import traced
 from sku_build.lab.sata_trace import Resets
 from sku_build.lab.scenario import Run
 
@@ -79,14 +80,15 @@ def _jump(scenario: Run, machine: Machine, item: Bundle, way: Way) -> None:
             f"load {bundle.IMAGE} {bundle.INITRAMFS} {scenario.cmdline(item)} {way.words}".rstrip()
         )
         machine.expect(guest.Loaded)
-    with machine.phase(Phase.SECOND_KERNEL), sata_trace.counting(machine) as way.resets:
+    with machine.phase(Phase.SECOND_KERNEL), traced(machine, sata_trace.EVENTS) as lines:
         machine.tell("jump")
         left = machine.expect(guest.Jump)
         init = scenario.started(machine, item)
+    way.resets = sata_trace.count(lines)
     with machine.phase(Phase.CHECK):
-        lines = scenario.log(machine, 2)
+        logged = scenario.log(machine, 2)
     root_ms = results.elapsed_ms(left.counter, init.counter, init.counter_hz)
-    attached = [line.us for line in lines if _ATTACHED.match(line.text)]
+    attached = [line.us for line in logged if _ATTACHED.match(line.text)]
     if len(attached) != len(scenario.part.disks):
         raise CheckError(
             f"{way.name}: {len(attached)} of {len(scenario.part.disks)} disks are there",

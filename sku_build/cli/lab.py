@@ -15,7 +15,7 @@ from sku_build import console, history
 from sku_build.board import Board
 from sku_build.cli.chain import chain
 from sku_build.cli.matrix import matrix
-from sku_build.cli.options import TIMEOUT_FACTOR
+from sku_build.cli.options import APPEND, RUN_OUTPUT, TIMEOUT_FACTOR
 from sku_build.cli.unit import unit
 from sku_build.errors import CheckError
 from sku_build.lab import (
@@ -47,16 +47,11 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that every run has."""
     options: list[Callable[[Any], Any]] = [
         click.option("--board", "board_name", metavar="NAME", help="The bundle's, unless given."),
-        click.option("--append", default="", metavar="TEXT", help="More kernel command line."),
+        APPEND,
         click.option("--memory", type=click.IntRange(min=128), metavar="MIB", help="Guest memory."),
         click.option("--smp", type=click.IntRange(min=1), metavar="N", help="Number of CPUs."),
         TIMEOUT_FACTOR,
-        click.option(
-            "--output",
-            type=click.Path(path_type=Path, file_okay=False),
-            metavar="DIR",
-            help="Where result.json and the logs go; a directory in the cache, unless given.",
-        ),
+        RUN_OUTPUT,
         click.option(
             "--fail-on-warnings",
             is_flag=True,

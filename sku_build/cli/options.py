@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -93,6 +94,13 @@ TIMEOUT_FACTOR = click.option(
     default=1.0,
     metavar="F",
     help="Give every phase of a run F times as long.",
+)
+APPEND = click.option("--append", default="", metavar="TEXT", help="More kernel command line.")
+RUN_OUTPUT = click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Where result.json and the logs go; a directory in the cache, unless given.",
 )
 LLVM = click.option("--llvm", is_flag=True, help="Use clang and lld (LLVM=1).")
 

@@ -6,12 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import msgspec
 
 from sku_build import board as boards
 from sku_build import console
-from sku_build.cli.options import TIMEOUT_FACTOR
-from sku_build.errors import CheckError
+from sku_build.cli import promises
+from sku_build.cli.options import APPEND, JSON, RUN_OUTPUT, TIMEOUT_FACTOR
 from sku_build.lab import Options, bundle
 from sku_build.lab import unit as station
 
@@ -27,15 +26,10 @@ from sku_build.lab import unit as station
     metavar="N",
     help="How much the database holds.",
 )
-@click.option("--append", default="", metavar="TEXT", help="More kernel command line.")
+@APPEND
 @TIMEOUT_FACTOR
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Where result.json and the logs go; a directory in the cache, unless given.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@RUN_OUTPUT
+@JSON
 def unit(
     first: Path,
     second: Path,
@@ -55,17 +49,5 @@ def unit(
     options = Options(append=append, timeout_factor=timeout_factor, directory=output)
     with console.step(f"Updating {first} to {second} under a unit on {board.name}"):
         result = station.update(first, second, board=board, data_mib=data_mib, options=options)
-    if as_json and not result.broken:
-        console.emit_json(result)
-    elif not as_json:
-        title = f"update under {result.unit} with {data_mib} MiB on {result.board}"
-        console.table(title, ("", ""), station.rows(result))
-        for text in result.broken:
-            console.warn(text)
-        console.note(f"result and logs: {result.directory}")
-    if result.broken:
-        raise CheckError(
-            f"{len(result.broken)} promises broken, the first: {result.broken[0]}",
-            where=result.directory,
-            data=msgspec.to_builtins(result),
-        )
+    title = f"update under {result.unit} with {data_mib} MiB on {result.board}"
+    promises.conclude(result, title, ("", ""), station.rows(result), as_json=as_json)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -25,8 +26,6 @@ from sku_build.lab.update import Load, Service
 from sku_build.lab.update_result import Span
 
 _AVAILABLE = "grep MemAvailable: /proc/meminfo"
-
-
 # A file that nobody has synced: it is in the page cache when the kernel is replaced.
 _WRITE = (
     "mkdir -p /var/chain; cd /var/chain; head -c 1048576 /dev/urandom >{0}; sha256sum {0} >>sums"
@@ -88,8 +87,8 @@ def chain(
     whole = Run("chain", board, options or Options())
     own = dataclasses.replace(whole.options, directory=whole.directory)
     run = updates.prepared(board, load, own)
-    first, second = (bundle.load(path, board) for path in (first_path, second_path))
-    share = _share(run.directory / "share", first, second)
+    first, second = ends = [bundle.load(path, board) for path in (first_path, second_path)]
+    share = _share(run.directory / "share", ends)
     links: list[Link] = []
     kernels: list[KernelBoot] = []
     with updates.service(run, first, second, load, share=share) as (served, init):
@@ -97,13 +96,13 @@ def chain(
         before = served.census()
         since = 0
         for number in range(1, times + 1):
-            target = (first, second)[number % 2]
+            served.second, served.place = ends[number % 2], f"{updates.SHARE}/{number % 2}"
             with machine.phase(Phase.UPDATE):
-                kernels.append(run.kernel(init, run.log(machine, number), number, since=since))
                 served.mount()
                 machine.run(_WRITE.format(number))
-                served.client.start()
-                init = updates.jump(run, machine, _command(served, target), target)
+                lines, next_init = served.jump(number)
+            kernels.append(run.kernel(init, lines, number, since=since))
+            init = next_init
             link, since = _link(served, init)
             links.append(link)
         with machine.phase(Phase.CHECK):
@@ -112,13 +111,15 @@ def chain(
         with machine.phase(Phase.SHUTDOWN):
             machine.power_off()
     shutil.rmtree(share)
-    told = [*disk]
-    told += [
-        f"update {number} of {times}: {text}"
-        for number, link in enumerate(links, 1)
-        for text in outcome.broken_promises(before, link.after, link.traffic, [])
+    told = [
+        *disk,
+        *(
+            f"update {number} of {times}: {text}"
+            for number, link in enumerate(links, 1)
+            for text in outcome.broken_promises(before, link.after, link.traffic, [])
+        ),
+        *(f"a kernel complained: {text}" for text in updates.complaints(machine, *kernels)),
     ]
-    told += [f"a kernel complained: {text}" for text in updates.complaints(machine, *kernels)]
     return whole.keep(
         ChainResult(
             board=board.name,
@@ -132,7 +133,7 @@ def chain(
     )
 
 
-def _share(share: Path, *bundles: Bundle) -> Path:
+def _share(share: Path, bundles: Sequence[Bundle]) -> Path:
     """Return a directory for the guest with both kernels: it can see one directory only."""
     for number, item in enumerate(bundles):
         place = share / str(number)
@@ -140,13 +141,6 @@ def _share(share: Path, *bundles: Bundle) -> Path:
         shutil.copyfile(item.image, place / bundle.IMAGE)
         shutil.copyfile(item.initramfs, place / bundle.INITRAMFS)
     return share
-
-
-def _command(served: Service, target: Bundle) -> str:
-    place = f"{updates.SHARE}/{int(target is served.second)}"
-    verify = " --verify" if served.verify else ""
-    kernel = updates.next_kernel(served.run, target, place)
-    return f"skuctl update --pid {served.pid}{verify} {kernel}"
 
 
 def _link(served: Service, init: guest.Init) -> tuple[Link, int]:

@@ -3,18 +3,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator
-
-from sku_build.lab.machine import Machine
-from sku_build.lab.qemu_trace import traced
 
 # hw/pci/trace-events of QEMU 7.2. Reads of places where nothing is are not among them.
-_EVENTS = ("pci_cfg_read", "pci_cfg_write")
+EVENTS = ("pci_cfg_read", "pci_cfg_write")
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Accesses:
     """Reads and writes that a function has answered."""
 
@@ -30,14 +25,4 @@ class Accesses:
 def count(lines: list[str]) -> Accesses:
     """Return the accesses in what QEMU has logged."""
     words = [line.partition(" ")[0] for line in lines]
-    return Accesses(*(words.count(event) for event in _EVENTS))
-
-
-@contextlib.contextmanager
-def counting(machine: Machine) -> Iterator[Accesses]:
-    """Count the accesses within the block; what is yielded has the numbers after it."""
-    accesses = Accesses()
-    with traced(machine, _EVENTS) as lines:
-        yield accesses
-    found = count(lines)
-    accesses.reads, accesses.writes = found.reads, found.writes
+    return Accesses(*(words.count(event) for event in EVENTS))

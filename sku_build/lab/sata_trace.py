@@ -3,23 +3,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import re
-from collections.abc import Iterator
-
-from sku_build.lab.machine import Machine
-from sku_build.lab.qemu_trace import traced
 
 # hw/ide/trace-events of QEMU 7.2. A link is reset by DET=1 in the port's SControl (AHCI 1.3.1,
 # 3.3.11); 0xec is IDENTIFY DEVICE (ACS-3, 7.12).
-_EVENTS = ("ahci_reset", "ahci_port_write", "ide_exec_cmd")
+EVENTS = ("ahci_reset", "ahci_port_write", "ide_exec_cmd")
 _CONTROLLER = re.compile(r"^ahci_reset ")
 _LINK = re.compile(r"^ahci_port_write .*\[(\d+)\].*\[reg:PxSCTL\].* 0x[0-9a-f]*1$")
 _IDENTIFY = re.compile(r"^ide_exec_cmd .* cmd 0xec$")
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Resets:
     """Resets of the controller, ports whose link was reset, and IDENTIFY commands."""
 
@@ -34,18 +29,4 @@ def count(lines: list[str]) -> Resets:
         sum(1 for line in lines if _CONTROLLER.match(line)),
         sorted(int(found[1]) for line in lines if (found := _LINK.match(line))),
         sum(1 for line in lines if _IDENTIFY.match(line)),
-    )
-
-
-@contextlib.contextmanager
-def counting(machine: Machine) -> Iterator[Resets]:
-    """Count within the block; what is yielded has the numbers after it."""
-    resets = Resets()
-    with traced(machine, _EVENTS) as lines:
-        yield resets
-    found = count(lines)
-    resets.controller, resets.links, resets.identified = (
-        found.controller,
-        found.links,
-        found.identified,
     )

@@ -58,6 +58,7 @@ class Service:
         self.machine = machine
         self.client = client
         self.second = second
+        self.place = SHARE
         self.pid = 0
         self.verify = False
         self.anonymous_kib, self.huge_kib = 0, 0
@@ -82,19 +83,20 @@ class Service:
     @property
     def next_kernel(self) -> str:
         """The options that tell ``skuctl`` the next kernel; :meth:`mount` comes first."""
-        return next_kernel(self.run, self.second)
+        return next_kernel(self.run, self.second, self.place)
 
     def command(self, *words: str) -> str:
         """Return the command that updates the kernel, with more ``words`` for ``skuctl``."""
         return " ".join([f"skuctl update --pid {self.pid}", *words, self.next_kernel])
 
-    def jump(self) -> tuple[list[guest.Line], guest.Init]:
+    def jump(self, number: int = 1) -> tuple[list[guest.Line], guest.Init]:
         """Have the guest update its kernel while the client sends; :meth:`mount` comes first.
 
-        Returns the first kernel's log, and how the second one came up. Raises CheckError with what
-        ``skuctl`` said when there is no second one, and its exit status as data.
+        Returns the log of the kernel that is left, the run's ``number``, and how the next one came
+        up. Raises CheckError with what ``skuctl`` said when there is none, and its exit status as
+        data.
         """
-        lines = self.run.log(self.machine, 1)
+        lines = self.run.log(self.machine, number)
         self.client.start()
         command = self.command(*(["--verify"] if self.verify else []))
         return lines, jump(self.run, self.machine, command, self.second)
