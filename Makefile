@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # make demo     the whole way on a real kernel, ending in a table
 # make test     linters, unit, tree and lab tests
-# make test-matrix  all kernel lines, updates across them, and README.md's table of it (nightly)
+# make test-matrix  all kernel lines, updates across them, and README.md's table of it; on 7.3 beside a
+#                   program that uses the kernel's own live update (nightly)
 # make test-systemd MariaDB under a real systemd, through updates; eight minutes on a busy machine
 # make unit     linters and the tests that need no kernel (seconds)
 # make packages the runtime as a Debian and an rpm package, built and checked (installs tools: 20 MB)
