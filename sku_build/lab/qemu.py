@@ -117,7 +117,7 @@ def command(vm: VirtualMachine, places: Places) -> list[str]:
         *("-no-user-config", "-nodefaults", "-display", "none", "-S"),
         *("-machine", f"{vm.machine}{',memory-backend=ram' if vm.memory else ''}"),
         *("-cpu", "host" if kvm else vm.cpu),
-        *("-accel", "kvm" if kvm else f"tcg,thread={'single' if vm.icount else 'multi'}"),
+        *("-accel", "kvm" if kvm else _tcg(vm)),
         # A CPU that waits lets the clock jump to what it waits for.
         *(("-icount", "shift=0,sleep=off") if vm.icount else ()),
         *("-smp", str(vm.smp)),
@@ -156,6 +156,23 @@ def command(vm: VirtualMachine, places: Places) -> list[str]:
         argv += ["-device", f"{device},netdev=net{number}"]
     argv += ["-kernel", os.fspath(vm.kernel), "-initrd", os.fspath(vm.initramfs)]
     return [*argv, "-append", vm.cmdline]
+
+
+# What each CPU needs at least of the translations, in MiB, and what all of them have
+_TRANSLATIONS_CPU_MIB = 2
+_TRANSLATIONS_MIB = 32
+
+
+def _tcg(vm: VirtualMachine) -> str:
+    """Return how TCG executes the guest.
+
+    QEMU keeps what it translated of a kernel that is gone until it has no more room, and each store
+    into a page with such translations is then searched for in them. Which pages the next kernel
+    writes to is chance, so that its phases took from once to fifteen times as long. With little
+    room, they are thrown away while the next kernel starts.
+    """
+    room = max(_TRANSLATIONS_MIB, _TRANSLATIONS_CPU_MIB * vm.smp)
+    return f"tcg,thread={'single' if vm.icount else 'multi'},tb-size={room}"
 
 
 def _memory(vm: VirtualMachine) -> list[str]:

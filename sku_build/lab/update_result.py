@@ -41,7 +41,8 @@ class Span(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What the runtime says of an update that it did: ``/run/sku/report.json``.
 
-    ``pages`` base pages were kept in place, ``huge`` of them in huge mappings; CRIU's images took
+    ``pages`` base pages were kept in place, ``huge`` of them in huge mappings, in
+    ``extents`` runs that follow each other both in memory and in the process; CRIU's images took
     ``image_bytes``, ``pages_bytes`` of them copied memory. ``verified`` pages were compared with
     the checksums of the seal. Of the next kernel's ``jump_bytes`` the jump copied
     ``jump_copied_bytes``; a kernel without the series ``quick_kexec`` does not say.
@@ -55,6 +56,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     huge: int
     image_bytes: int
     pages_bytes: int
+    extents: int | None = None
     verified: int = 0
     jump_bytes: int | None = None
     jump_copied_bytes: int | None = None
@@ -170,6 +172,7 @@ def rows(result: UpdateResult) -> list[tuple[str, ...]]:
         row("digest", lambda way: way.after.digest[:16]),
         row("the application's memory", lambda way: _mib(way.anonymous_kib)),
         row("of it in huge pages", lambda way: _mib(way.huge_kib)),
+        row("in runs of pages", lambda way: str((way.report and way.report.extents) or "-")),
         row("of it copied", lambda way: _mib(way.copied_kib)),
         row("promises broken", lambda way: str(len(way.broken) or "none")),
     ]

@@ -57,7 +57,7 @@ def test_a_comma_in_a_path_does_not_end_the_option() -> None:
 
 
 def test_tcg_uses_a_thread_for_each_cpu_and_kvm_the_hosts_cpu() -> None:
-    assert _values(qemu.command(_VM, _PLACES), "-accel") == ["tcg,thread=multi"]
+    assert _values(qemu.command(_VM, _PLACES), "-accel") == ["tcg,thread=multi,tb-size=32"]
     argv = qemu.command(dataclasses.replace(_VM, accelerator=Accelerator.KVM), _PLACES)
     assert _values(argv, "-accel") == ["kvm"]
     assert _values(argv, "-cpu") == ["host"]
@@ -65,7 +65,7 @@ def test_tcg_uses_a_thread_for_each_cpu_and_kvm_the_hosts_cpu() -> None:
 
 def test_a_clock_that_counts_instructions_needs_all_cpus_in_one_thread() -> None:
     argv = qemu.command(dataclasses.replace(_VM, icount=True), _PLACES)
-    assert _values(argv, "-accel") == ["tcg,thread=single"]
+    assert _values(argv, "-accel") == ["tcg,thread=single,tb-size=32"]
     assert _values(argv, "-icount") == ["shift=0,sleep=off"]
     assert "-icount" not in qemu.command(_VM, _PLACES)
 
