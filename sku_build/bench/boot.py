@@ -8,6 +8,7 @@ with the same command line: how it stops is as much its own as how it starts.
 from __future__ import annotations
 
 import dataclasses
+import os
 import random
 import shutil
 import tempfile
@@ -219,6 +220,7 @@ def _inputs(
         "releases": [item.release for item in built],
         "accelerator": qemu.accelerator(),
         "cpus": settings.smp,
+        "host_cpus": len(os.sched_getaffinity(0)),
         "memory_mib": settings.memory_mib,
         "image_mib": [_mib(path / bundle.IMAGE) for path in bundles.values()],
         "initramfs_mib": settings.ballast_mib + _mib(bundles["ours"] / bundle.INITRAMFS),
@@ -267,6 +269,17 @@ def variants(
     return found
 
 
+def crowded(cpus: int, host_cpus: int) -> list[str]:
+    """Return a sentence when a guest with ``cpus`` CPUs has to share ``host_cpus`` of the host's."""
+    if cpus <= host_cpus:
+        return []
+    return [
+        f"{cpus} CPUs of the guest share {host_cpus} of this machine: where QEMU executes WFE as "
+        "nothing (TCG), parked CPUs take time from the one that boots; "
+        f"`--smp {max(2, host_cpus)}` gives each its own"
+    ]
+
+
 def measure(
     *,
     tree_name: str,
@@ -308,6 +321,8 @@ def measure(
         comparisons += boot_samples.timed(timed, switches=SWITCHES, cpus=settings.smp, notes=notes)
     if counted:
         comparisons += boot_samples.counted(counted, notes=notes)
+    if timed:
+        notes += crowded(settings.smp, len(os.sched_getaffinity(0)))
     notes += boot_samples.warnings([*timed.values(), *counted.values()])
     report = Report(
         bench="boot",

@@ -165,6 +165,7 @@ def timed(
             "teardown and bring-up of a CPU",
             lambda sample: _of_each(sample.teardown_bringup_ms, cpus),
             unit="ms",
+            goal=0.1,
             ours_is="parked and released",
             ordinary=_without("cpu_park"),
             ordinary_is="the same kernel with cpu_park=off",

@@ -228,3 +228,10 @@ def test_all_ways_load_one_initramfs_as_large_as_asked_for(tmp_path: Path) -> No
     boot.share({"ours": found, "plain": found}, share, 2)
     assert sorted(path.name for path in share.iterdir()) == ["initramfs.cpio", "ours", "plain"]
     assert 2 << 20 < (share / "initramfs.cpio").stat().st_size < (2 << 20) + 4096
+
+
+def test_a_guest_with_more_cpus_than_the_host_is_named() -> None:
+    assert boot.crowded(2, 2) == []
+    (note,) = boot.crowded(4, 2)
+    assert "4 CPUs of the guest share 2" in note
+    assert "--smp 2" in note
