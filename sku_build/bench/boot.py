@@ -270,7 +270,7 @@ def variants(
 
 
 def crowded(cpus: int, host_cpus: int) -> list[str]:
-    """Return a sentence when a guest with ``cpus`` CPUs has to share ``host_cpus`` of the host's."""
+    """Return a sentence when ``cpus`` CPUs of a guest have to share ``host_cpus`` of the host."""
     if cpus <= host_cpus:
         return []
     return [
