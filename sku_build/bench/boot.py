@@ -321,12 +321,13 @@ def measure(
         comparisons += boot_samples.timed(timed, switches=SWITCHES, cpus=settings.smp, notes=notes)
     if counted:
         comparisons += boot_samples.counted(counted, notes=notes)
+    inputs = _inputs(tree, board, settings, rounds, bundles)
     if timed:
-        notes += crowded(settings.smp, len(os.sched_getaffinity(0)))
+        notes += crowded(inputs["cpus"], inputs["host_cpus"])
     notes += boot_samples.warnings([*timed.values(), *counted.values()])
     report = Report(
         bench="boot",
-        inputs=_inputs(tree, board, settings, rounds, bundles),
+        inputs=inputs,
         comparisons=comparisons,
         variants=variants(ways, timed, counted),
         notes=notes,

@@ -23,6 +23,8 @@ SHARE_TAG = "next"  # runtime/kexec.c mounts it
 _EMPTY_DISK = "driver=null-co,size=1G,read-zeroes=on"
 _VIRTIO_NIC = "virtio-net-pci,romfile="
 _NODE_MIB = 128  # a section of memory: no section is in two nodes
+_TRANSLATIONS_MIB = 32  # of all CPUs; see _tcg()
+_TRANSLATIONS_CPU_MIB = 2  # no CPU has less
 
 
 class Accelerator(enum.StrEnum):
@@ -156,11 +158,6 @@ def command(vm: VirtualMachine, places: Places) -> list[str]:
         argv += ["-device", f"{device},netdev=net{number}"]
     argv += ["-kernel", os.fspath(vm.kernel), "-initrd", os.fspath(vm.initramfs)]
     return [*argv, "-append", vm.cmdline]
-
-
-# What each CPU needs at least of the translations, in MiB, and what all of them have
-_TRANSLATIONS_CPU_MIB = 2
-_TRANSLATIONS_MIB = 32
 
 
 def _tcg(vm: VirtualMachine) -> str:
