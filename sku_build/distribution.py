@@ -17,16 +17,20 @@ from sku_build.version import KernelVersion, makefile_version
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SourcePackage:
-    """Where Debian has the sources of a kernel line; its newest version there is taken."""
+    """Where Debian has the sources of a kernel line; its newest version in ``suite`` is taken.
+
+    ``others`` are suites that have it as well, often at other point releases.
+    """
 
     package: str
     suite: str
+    others: tuple[str, ...] = ()
 
 
 LINES = {
     "5.10": SourcePackage("linux-source-5.10", "bullseye"),
-    "6.1": SourcePackage("linux-source-6.1", "bookworm"),
-    "6.12": SourcePackage("linux-source-6.12", "trixie"),
+    "6.1": SourcePackage("linux-source-6.1", "bookworm", ("bullseye",)),
+    "6.12": SourcePackage("linux-source-6.12", "trixie", ("bookworm", "bookworm-backports")),
     "7.3": SourcePackage("linux-source-7.3", "trixie-backports"),
 }
 _SOURCE_MEMBER = re.compile(r"^\./usr/src/linux-source-[\d.]+\.tar(\.\w+)?$")
@@ -41,11 +45,39 @@ class Source:
     commit: str
 
 
-def import_line(line: str, repository: Path, *, version: str | None = None) -> Source:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Release:
+    """A point release that Debian offers: the kernel's version, the package's, and its suite."""
+
+    kernel: KernelVersion
+    version: str
+    suite: str
+
+
+def releases(line: str) -> list[Release]:
+    """Return every point release of a kernel line that Debian still offers, newest first.
+
+    Of one release, the newest package. Raises InfraError when the package lists cannot be had.
+    """
+    source = LINES[line]
+    found: dict[KernelVersion, Release] = {}
+    for suite in (source.suite, *source.others):
+        if apt.candidate(source.package, suite) is None:
+            continue
+        for version in apt.versions(source.package, suite):
+            kernel = KernelVersion.parse(version.rpartition("-")[0])
+            found.setdefault(kernel, Release(kernel, version, suite))
+    return [found[kernel] for kernel in sorted(found, reverse=True)]
+
+
+def import_line(
+    line: str, repository: Path, *, version: str | None = None, suite: str | None = None
+) -> Source:
     """Download the sources of a kernel line and commit them to the bare ``repository``.
 
-    ``version`` is that of the package, the newest when None. No ref is made. Raises InfraError
-    when the package cannot be had or is not what it should be.
+    ``version`` is that of the package, the newest when None; ``suite`` where it is, the line's
+    own when None. No ref is made. Raises InfraError when the package cannot be had or is not what
+    it should be.
     """
     source = LINES[line]
     with (
@@ -53,7 +85,7 @@ def import_line(line: str, repository: Path, *, version: str | None = None) -> S
         tempfile.TemporaryDirectory(prefix=".download-", dir=layout.cache_root()) as temporary,
     ):
         place = Path(temporary)
-        deb = apt.download(source.package, suite=source.suite, version=version, into=place)
+        deb = apt.download(source.package, suite=suite or source.suite, version=version, into=place)
         return import_package(deb, line, repository)
 
 

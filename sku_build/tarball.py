@@ -31,6 +31,7 @@ from sku_build.git import environment as git_environment
 from sku_build.git import git, resolve
 
 _REF = "refs/heads/import"
+_IMPORTED = "Imported from "
 _COMMITTER = "sku <sku@localhost>"
 _CHUNK = 1 << 20
 _COMPRESSIONS: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
@@ -100,7 +101,13 @@ class _Entry:
 
 def commit_message(version: str, source: str) -> str:
     """Return the message of an import's commit; ``source`` is a package, or an archive's sum."""
-    return f"Linux {version}\n\nImported from {source}\n"
+    return f"Linux {version}\n\n{_IMPORTED}{source}\n"
+
+
+def source_of(commit: str, repository: Path) -> str | None:
+    """Return what the ``commit`` of an import was made from; None of any other commit."""
+    body = git("log", "-1", "--format=%b", commit, cwd=repository).stdout.strip()
+    return body.removeprefix(_IMPORTED) if body.startswith(_IMPORTED) else None
 
 
 def member_path(name: str, prefix: str) -> str:
@@ -201,7 +208,7 @@ def _stream(archive: tarfile.TarFile, writer: _Writer) -> None:
 def _fast_import(repository: Path) -> Iterator[IO[bytes]]:
     # Neither deltas nor strong compression: an import is waited for, 100 MB are not.
     argv = git_command(
-        "-c", "core.compression=1", "-c", "fastimport.unpackLimit=1", "fast-import", "--quiet"
+        "-c", "core.compression=1", "-c", "fastimport.unpackLimit=0", "fast-import", "--quiet"
     )
     with (
         tempfile.TemporaryFile() as said,
@@ -240,7 +247,7 @@ def _import_failed(said: bytes) -> InfraError:
 
 @contextlib.contextmanager
 def _beside(repository: Path) -> Iterator[Path]:
-    """Yield an empty repository on the same disk; whatever a killed import left is removed."""
+    """Yield an empty repository on the same disk; what a killed import left is removed."""
     with (repository / "import.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for left in repository.parent.glob(f".{repository.name}-import-*"):
@@ -248,6 +255,10 @@ def _beside(repository: Path) -> Iterator[Path]:
         prefix = f".{repository.name}-import-"
         with tempfile.TemporaryDirectory(prefix=prefix, dir=repository.parent) as temporary:
             git("init", "--quiet", "--bare", "--template=", temporary, cwd=repository)
+            # What the repository has is not written again: a point release costs what it changed.
+            alternates = Path(temporary, "objects", "info", "alternates")
+            alternates.parent.mkdir(exist_ok=True)
+            alternates.write_text(f"{(repository / 'objects').resolve()}\n")
             yield Path(temporary)
 
 

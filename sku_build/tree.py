@@ -20,10 +20,10 @@ from typing import Literal
 
 import msgspec
 
-from sku_build import checkout, distribution, layout, tarball, worktree
+from sku_build import checkout, console, distribution, layout, tarball, worktree
 from sku_build.decode import did_you_mean
 from sku_build.distribution import LINES
-from sku_build.errors import UserError
+from sku_build.errors import InfraError, UserError
 from sku_build.git import command, git, resolve
 from sku_build.version import KernelVersion, makefile_version
 
@@ -192,6 +192,39 @@ def find(name: str) -> Tree:
 def ensure(name: str) -> Tree:
     """Return the tree called ``name``, adding it first when it is one of the distribution's."""
     return add(name) if name in LINES else find(name)
+
+
+def releases(line: str) -> list[Tree]:
+    """Return every point release of a kernel line that the distribution still offers, oldest first.
+
+    They are called by their version, and not registered; what has once been fetched stays in the
+    cache. One that is listed and cannot be downloaded any more is left out, with a warning. Raises
+    InfraError when nothing can be had.
+    """
+    found = []
+    for item in reversed(distribution.releases(line)):
+        try:
+            found.append(_release(line, item))
+        except InfraError as error:
+            console.warn(f"{item.kernel} is left out: {error.message}")
+    if not found:
+        raise InfraError(f"no release of {line} can be had", hint="is the network there?")
+    return found
+
+
+def _release(line: str, item: distribution.Release) -> Tree:
+    repository, name = cache_repository(), str(item.kernel)
+    origin = f"{LINES[line].package} {item.version}"
+    ref = f"refs/sku/releases/{name}"
+    with _locked(f"release-{name}"):
+        commit = resolve(ref, cwd=repository)
+        if commit is None or origin != tarball.source_of(commit, repository):
+            source = distribution.import_line(
+                line, repository, version=item.version, suite=item.suite
+            )
+            commit = source.commit
+            git("update-ref", ref, commit, cwd=repository)
+    return Tree(name, "distribution", name, commit, origin, repository)
 
 
 def all_trees() -> list[Tree]:

@@ -54,13 +54,15 @@ class Cell(msgspec.Struct, frozen=True):
     """A series, or a board with its series, on a tree.
 
     ``state`` is `clean`, `moved` (offsets or merges), `upstream`, `not-for` or `fails`; ``counts``
-    is outcome → patches. ``reason`` is why it is not for this tree, where the series says so.
+    is outcome → number of patches, ``patches`` file → outcome, of a board's as SERIES/FILE.
+    ``reason`` is why it is not for this tree, where the series says so.
     """
 
     series: str
     tree: str
     state: str
     counts: dict[str, int] = {}
+    patches: dict[str, str] = {}
     reason: str | None = None
 
 

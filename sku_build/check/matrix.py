@@ -55,7 +55,8 @@ def try_series(tree: Tree, series: Series) -> Tried:
             mails = commit_mail.of_commits(work.root, work.tip(), objects=objects)
             by_commit = {item.commit: item.mail for item in mails}
             made = {item.file: by_commit[item.commit] for item in own if item.commit}
-    cell = Cell(series.name, tree.name, _state(outcomes, own), _counts(own))
+    each = {item.file: str(item.outcome) for item in own}
+    cell = Cell(series.name, tree.name, _state(outcomes, own), _counts(own), each)
     found = [finding for item in own for finding in _judge(tree, series, item)]
     return Tried(cell, series, tree, own, made, found)
 
@@ -72,7 +73,8 @@ def try_board(tree: Tree, board: Board, chosen: Sequence[str]) -> Tried | None:
     with apply.workshop(tree, jobs) as work:
         outcomes = apply_all(work, jobs)
     name = f"board {board.name}"
-    cell = Cell(name, tree.name, _state(outcomes, outcomes), _counts(outcomes))
+    each = {f"{item.series}/{item.file}": str(item.outcome) for item in outcomes}
+    cell = Cell(name, tree.name, _state(outcomes, outcomes), _counts(outcomes), each)
     return Tried(cell, jobs[0].series, tree, outcomes, {}, [])
 
 

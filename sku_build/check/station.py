@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from sku_build import board as boards
-from sku_build import branch, console, layout, refresh
+from sku_build import branch, console, distribution, layout, refresh
 from sku_build import series as all_series
 from sku_build import tree as trees
 from sku_build.check import checkpatch, matrix, rules
@@ -42,10 +42,23 @@ def known_trees(names: Sequence[str]) -> list[Tree]:
     return sorted(found, key=lambda tree: (tree.kernel, tree.name))
 
 
+def released_trees(names: Sequence[str]) -> list[Tree]:
+    """Return every point release that the distribution offers of the lines in ``names`` (of all).
+
+    Other trees in ``names``, such as a vendor's checkout, come with them as they are. Raises
+    UserError when one is not known, InfraError when a release cannot be had.
+    """
+    lines = [name for name in names or distribution.LINES if name in distribution.LINES]
+    found = [tree for line in lines for tree in trees.releases(line)]
+    found += [branch.unpatched(trees.find(name)) for name in names if name not in lines]
+    return sorted(found, key=lambda tree: (tree.kernel, tree.name))
+
+
 def run_check(
     names: Sequence[str] = (),
     *,
     tree_names: Sequence[str] = (),
+    all_releases: bool = False,
     with_checkpatch: bool = True,
     board_names: Sequence[str] = (),
     build: bool = False,
@@ -53,12 +66,13 @@ def run_check(
 ) -> CheckReport:
     """Check the series ``names`` against the trees ``tree_names``; all there are by default.
 
+    ``all_releases`` puts every point release that is offered in a kernel line's place.
     For each of ``board_names`` the configuration is proved on every tree, and with ``build`` every
     patch of its series compiled. ``fix`` refreshes what is not refreshed, and checks again. Raises
     UserError when a series or a tree is not known.
     """
     chosen = [all_series.load(name) for name in names or all_series.names()]
-    against = known_trees(tree_names)
+    against = (released_trees if all_releases else known_trees)(tree_names)
     report = _check(chosen, against, with_checkpatch=with_checkpatch)
     fixed = _fix(report, chosen, against) if fix else []
     if fixed:

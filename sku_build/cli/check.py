@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,14 @@ import click
 from sku_build import console
 from sku_build.cli import options
 from sku_build.errors import UserError
+from sku_build.outcome import Outcome
 
 if TYPE_CHECKING:
     from sku_build.check import Cell, CheckReport
 
+# With more trees than this, each has a row of the table instead of a column.
+_SIDE_BY_SIDE = 4
+_OUTCOMES = [str(item) for item in Outcome if item is not Outcome.SKIPPED]
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -27,6 +32,12 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     metavar="TREE",
     shell_complete=options.complete_tree,
     help="Check against it; may be given several times  [default: all trees there are]",
+)
+@click.option(
+    "--all-releases",
+    is_flag=True,
+    help="In place of a kernel line, every point release that the distribution still offers of it;"
+    " of all lines, unless --tree names some.",
 )
 @click.option("--checkpatch/--no-checkpatch", default=True, show_default=True)
 @click.option(
@@ -49,6 +60,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 def check(
     names: tuple[str, ...],
     tree_names: tuple[str, ...],
+    all_releases: bool,
     checkpatch: bool,
     board_names: tuple[str, ...],
     build: bool,
@@ -73,6 +85,7 @@ def check(
         report = run_check(
             names,
             tree_names=tree_names,
+            all_releases=all_releases,
             with_checkpatch=checkpatch,
             board_names=board_names,
             build=build,
@@ -92,17 +105,17 @@ def check(
 
 
 def _show(report: CheckReport) -> None:
-    rows = []
-    for name in dict.fromkeys(cell.series for cell in report.cells):
-        by_tree = {cell.tree: cell for cell in report.cells if cell.series == name}
-        rows.append([name, *(_cell(by_tree.get(tree)) for tree in report.trees)])
-    columns = [
-        name if name == version else f"{name} ({version})" for name, version in report.trees.items()
-    ]
-    console.table("Series on trees", ["series", *columns], rows)
+    if len(report.trees) > _SIDE_BY_SIDE:
+        console.table("Patches on trees", ["tree", *_OUTCOMES, "fails"], _of_trees(report))
+    else:
+        columns = [_called(*item) for item in report.trees.items()]
+        console.table("Series on trees", ["series", *columns], _of_series(report))
+    reasons: dict[tuple[str, str], list[str]] = {}
     for cell in report.cells:
         if cell.reason:
-            console.say(f"{cell.series} is not for {cell.tree}: {cell.reason}")
+            reasons.setdefault((cell.series, cell.reason), []).append(cell.tree)
+    for (series, reason), names in reasons.items():
+        console.say(f"{series} is not for {', '.join(names)}: {reason}")
     found = [
         [str(item.level), item.check, f"{item.file}:{item.line or 1}", item.message]
         for item in report.findings
@@ -116,6 +129,36 @@ def _show(report: CheckReport) -> None:
     console.say(
         f"{len(report.series)} series, {len(report.trees)} trees: {bad} findings, {notes} notes"
     )
+
+
+def _of_series(report: CheckReport) -> list[list[str]]:
+    """Return a row for each series, with a column for each tree."""
+    rows = []
+    for name in dict.fromkeys(cell.series for cell in report.cells):
+        by_tree = {cell.tree: cell for cell in report.cells if cell.series == name}
+        rows.append([name, *(_cell(by_tree.get(tree)) for tree in report.trees)])
+    return rows
+
+
+def _of_trees(report: CheckReport) -> list[list[str]]:
+    """Return a row for each tree: patches by outcome, and which series and boards fail on it."""
+    rows = []
+    for tree, version in report.trees.items():
+        mine = [cell for cell in report.cells if cell.tree == tree]
+        patches = Counter(
+            outcome
+            for cell in mine
+            if cell.series in report.series
+            for outcome in cell.patches.values()
+        )
+        failing = [cell.series for cell in mine if cell.state == "fails"]
+        counts = [str(patches[outcome] or "") for outcome in _OUTCOMES]
+        rows.append([_called(tree, version), *counts, ", ".join(failing) or "none"])
+    return rows
+
+
+def _called(tree: str, version: str) -> str:
+    return tree if tree == version else f"{tree} ({version})"
 
 
 def _cell(cell: Cell | None) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
+import random
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,10 +24,10 @@ def a_file(name: str, content: str, **info: object) -> Member:
     return name, content.encode(), info
 
 
-def a_kernel(top: str = "linux-6.1.7/") -> list[Member]:
+def a_kernel(top: str = "linux-6.1.7/", makefile: str = MAKEFILE) -> list[Member]:
     return [
         (top.rstrip("/") or ".", None, {"type": tarfile.DIRTYPE}),
-        a_file(f"{top}Makefile", MAKEFILE, mtime=1_600_000_000),
+        a_file(f"{top}Makefile", makefile, mtime=1_600_000_000),
         a_file(f"{top}mm/init.c", "int init;\n" * 3000, mtime=1_500_000_000),
         a_file(f"{top}scripts/run.sh", "#!/bin/sh\n", mode=0o755),
         (f"{top}link", None, {"type": tarfile.SYMTYPE, "linkname": "mm/init.c"}),
@@ -250,13 +251,13 @@ def test_a_package_that_holds_another_version_is_refused(tmp_path: Path) -> None
     assert len(list(tree.cache_repository().glob("objects/pack/*.pack"))) == 1
 
 
-def a_package(where: Path, name: str, version: str) -> Path:
+def a_package(where: Path, name: str, version: str, makefile: str = MAKEFILE) -> Path:
     """Build a Debian package with a kernel archive in it, as linux-source has."""
-    root = where / "package"
+    root = where / f"{name}_{version}"
     (root / "usr/src").mkdir(parents=True)
     (root / "DEBIAN").mkdir()
     (root / "usr/src/README").write_text("not the archive\n")
-    archive(root / f"usr/src/{name}.tar.xz", a_kernel())
+    archive(root / f"usr/src/{name}.tar.xz", a_kernel(makefile=makefile))
     (root / "DEBIAN/control").write_text(
         f"Package: {name}\nVersion: {version}\nArchitecture: all\n"
         "Maintainer: T <t@example.org>\nDescription: test\n"
@@ -264,3 +265,15 @@ def a_package(where: Path, name: str, version: str) -> Path:
     deb = where / f"{name}_{version}_all.deb"
     run.run(["dpkg-deb", "--root-owner-group", "-Znone", "--build", root, deb])
     return deb
+
+
+def test_what_an_earlier_import_has_brought_is_not_written_again(tmp_path: Path) -> None:
+    noise = random.Random(1).randbytes(1 << 20).hex()
+    for number in (1, 2):
+        own = a_file("linux-6.1.7/own", str(number))
+        members = [*a_kernel(), a_file("linux-6.1.7/noise", noise), own]
+        added = tree.add_tarball(archive(tmp_path / f"{number}.tar.xz", members), name=f"t{number}")
+        assert git.read_file(added.commit, "noise", cwd=added.repository) == noise
+    packs = tree.cache_repository().glob("objects/pack/*.pack")
+    first, second = sorted((path.stat().st_size for path in packs), reverse=True)
+    assert second < 4096 < first
