@@ -22,7 +22,7 @@ from sku_build import composition, git, image, layout, metadata, run, toolchain
 from sku_build import tree as trees
 from sku_build.board import Board
 from sku_build.errors import CheckError, UserError
-from sku_build.lab import bundle, kunit, update, watched
+from sku_build.lab import bundle, kunit, qemu, update, watched
 from sku_build.lab.kunit import Suite
 from sku_build.lab.machine import Machine
 from sku_build.lab.results import FORMAT
@@ -54,6 +54,7 @@ _SLOWNESS = 6  # how much longer everything may take than in an ordinary kernel
 # Requests at the ordinary rate would leave such a guest no time for an update.
 _INTERVAL_S = 0.2
 _MEMORY_MIB = 3072  # KASAN's shadow alone is an eighth of it
+_MORE_MIB = 1024  # for a guest whose size is that of an ordinary kernel
 
 _TEST = f"/bundle/{SELFTEST} local"
 _SWAP_ON = (
@@ -131,13 +132,8 @@ def debug(
     whole = Run("debug", board, options)
     first = bundle.load(path, board)
     watchers = check_watchers(path)
-    slow = dataclasses.replace(
-        options,
-        append=" ".join(part for part in (options.append, _APPEND) if part),
-        memory_mib=options.memory_mib or _MEMORY_MIB + load.data_mib * 3 // 2,
-        timeout_factor=options.timeout_factor * _SLOWNESS,
-        directory=whole.directory,
-    )
+    memory_mib = options.memory_mib or _MEMORY_MIB + load.data_mib * 3 // 2
+    slow = dataclasses.replace(_watching(options), memory_mib=memory_mib, directory=whole.directory)
     with tempfile.TemporaryDirectory(prefix="sku-debug-") as temporary:
         second = dataclasses.replace(first, path=shared(first, Path(temporary)))
         done, before, after = watched.watched(
@@ -162,6 +158,20 @@ def debug(
     )
     said = complaints(result, config_of(path))
     return whole.keep(msgspec.structs.replace(result, complaints=said))
+
+
+def watching(options: Options, board: Board) -> Options:
+    """Return ``options`` for a kernel with the fragment ``debug``: more of memory and of time."""
+    memory_mib = options.memory_mib or qemu.qemu_part(board).memory_mib
+    return dataclasses.replace(_watching(options), memory_mib=memory_mib + _MORE_MIB)
+
+
+def _watching(options: Options) -> Options:
+    return dataclasses.replace(
+        options,
+        append=" ".join(part for part in (options.append, _APPEND) if part),
+        timeout_factor=options.timeout_factor * _SLOWNESS,
+    )
 
 
 def config_of(path: Path) -> str:

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from sku_build import composition, image, layout
 from sku_build.board import Board
-from sku_build.lab import kunit
+from sku_build.lab import debug, kunit
 from sku_build.series import select
 from sku_build.tree import Tree
 
+# Whether the kernels watch themselves: KASAN, lockdep and the others of the fragment `debug`.
+DEBUG = bool(os.environ.get("SKU_TEST_DEBUG"))
 # What a series has for tests alone, besides its unit tests.
 _TEST_DRIVERS = {
     "handover": ("CONFIG_KEXEC_HANDOVER_DEBUGFS=y", "CONFIG_KEXEC_HANDOVER_TEST=y"),
@@ -38,13 +41,15 @@ def built(
     composed = composition.compose(board.series if series is None else series, tree.kernel).series
     # What a kernel has by itself has no tests of ours.
     names = [item.name for item in composed if select(item, tree.kernel).patches]
-    output = layout.cache_dir("test-bundles") / tree.name / name
+    line = f"{tree.name}-debug" if DEBUG else tree.name
+    output = layout.cache_dir("test-bundles") / line / name
     image.build(
         tree,
         board,
         series=composed,
         output=output,
         localversion=localversion,
+        fragments=[debug.FRAGMENT] if DEBUG else [],
         extra=(*(_for_tests(names) if for_tests else ()), *extra),
     )
     return output

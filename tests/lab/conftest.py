@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +15,11 @@ from sku_build import board as boards
 from sku_build import composition, initramfs, run
 from sku_build import tree as trees
 from sku_build.board import Board
-from sku_build.lab import qemu
+from sku_build.lab import debug, qemu, update_result
+from sku_build.lab.machine import Machine
+from sku_build.lab.scenario import Options, Run
 from sku_build.tree import Tree
-from tests.lab.bundles import built
+from tests.lab.bundles import DEBUG, built
 
 _LINE = os.environ.get("SKU_TEST_LINE", "6.1")
 _HANDOVER = (
@@ -39,6 +43,29 @@ def _series_is_for_this_kernel(request: pytest.FixtureRequest) -> None:
         left_out = composition.compose(marker.args, tree.kernel).left_out
         for item in left_out:
             pytest.skip(f"{item.series} on {tree.version}: {item.reason}")
+
+
+@pytest.fixture(autouse=True)
+def _kernels_watch_themselves(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """With SKU_TEST_DEBUG: give all guests what such a kernel needs, and read their consoles."""
+    if not DEBUG:
+        yield
+        return
+    machines: list[Machine] = []
+    made, planned = Machine.__init__, Run.__init__
+
+    def noted(self: Machine, *words: Any, **options: Any) -> None:
+        made(self, *words, **options)
+        machines.append(self)
+
+    def slowed(self: Run, kind: str, board: Board, options: Options) -> None:
+        planned(self, kind, board, debug.watching(options, board))
+
+    monkeypatch.setattr(Machine, "__init__", noted)
+    monkeypatch.setattr(Run, "__init__", slowed)
+    yield
+    consoles = [machine.serial_log.read_text(errors="replace") for machine in machines]
+    assert not {line for console in consoles for line in update_result.alarms(console)}
 
 
 @pytest.fixture(scope="session")
