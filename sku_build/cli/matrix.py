@@ -52,6 +52,13 @@ from sku_build.lab import matrix as station
     metavar="DIR",
     help="Keep the logs of all guests there.",
 )
+@click.option(
+    "--changed",
+    is_flag=True,
+    help="Take over from the results that are there what went well and would be the same again:"
+    " lines whose patches, configuration, runtime and board have not changed, and the updates"
+    " between them.",
+)
 @click.option("--again", is_flag=True, help="Run nothing: read the results that are there.")
 @options.TIMEOUT_FACTOR
 @options.JSON
@@ -61,6 +68,7 @@ def matrix(
     result: Path,
     document: Path | None,
     output: Path | None,
+    changed: bool,
     again: bool,
     timeout_factor: float,
     as_json: bool,
@@ -77,6 +85,7 @@ def matrix(
             board_name=board_name,
             output=output,
             options=Options(timeout_factor=timeout_factor),
+            earlier=station.read(result) if changed and result.exists() else None,
         )
         encoded = msgspec.json.format(msgspec.json.encode(found), indent=2)
         files.replace(result, encoded + b"\n")

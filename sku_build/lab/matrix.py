@@ -7,17 +7,17 @@ Nothing ends the run before its time: what goes wrong with a line is its result.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import msgspec
 
 from sku_build import board as boards
-from sku_build import composition, console, git, image, layout, outcome
+from sku_build import composition, console, git, image, layout, outcome, plan
 from sku_build import tree as trees
 from sku_build.board import Board
-from sku_build.composition import Composition, LeftOut
+from sku_build.composition import LeftOut
 from sku_build.errors import CheckError, ExitCode, SkuError, UserError
 from sku_build.lab import results, scenario, update
 from sku_build.lab.scenario import Options
@@ -49,6 +49,7 @@ class LineResult(msgspec.Struct, frozen=True, kw_only=True):
 
     ``patches`` counts them by outcome, ``symbols`` those of the configuration that were asked for
     and came out so, ``build`` stands for apply, config and build; the first that fails says why.
+    ``inputs`` is the fingerprint of all that the bundle depends on, empty when it cannot be told.
     """
 
     line: str
@@ -59,6 +60,7 @@ class LineResult(msgspec.Struct, frozen=True, kw_only=True):
     symbols: int = 0
     build: Step
     boot: Step
+    inputs: str = ""
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -90,27 +92,68 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run(
-    names: Sequence[str], *, board_name: str, output: Path | None = None, options: Options
+    names: Sequence[str],
+    *,
+    board_name: str,
+    output: Path | None = None,
+    options: Options,
+    earlier: Matrix | None = None,
 ) -> Matrix:
     """Try the trees ``names`` with the board, and all updates between those that can do one.
 
     Bundles go into the cache, and are used again when nothing changed; ``output`` takes the logs of
-    the guests. Raises UserError for an unknown board or tree; all that fails is in the result.
+    the guests. What went well in ``earlier`` results of the same board is taken over from there, as
+    far as its bundles would be made from the same inputs. Raises UserError for an unknown board or
+    tree; all that fails is in the result.
     """
     board = boards.load(board_name)
+    known = _Known(earlier if earlier and earlier.board == board.name else None)
+    station = _Station(board, options, output)
     chosen = [trees.ensure(name) for name in names]
-    bundles = {
-        tree.name: layout.cache_dir("matrix") / f"{board.name}-{tree.name}" for tree in chosen
-    }
     lines = []
     for tree in chosen:
         with console.step(f"{tree.name} ({tree.version})"):
-            lines.append(_line(tree, board, bundles[tree.name], _at(options, output, tree.name)))
+            inputs = _inputs(tree, board)
+            lines.append(known.line(tree, inputs) or station.line(tree, inputs))
     moves = [
-        _move(first, second, board, bundles, options, output) for first in lines for second in lines
+        known.move(first, second) or station.move(first, second)
+        for first in lines
+        for second in lines
     ]
     revision = git.git("rev-parse", "HEAD", cwd=layout.data_root(), check=False).stdout.strip()
     return Matrix(board=board.name, revision=revision, lines=lines, moves=moves)
+
+
+def _inputs(tree: Tree, board: Board) -> str:
+    chosen = composition.of_board(board, tree.kernel)
+    planned, _ = _attempt(
+        lambda: plan.make(tree, board, series=chosen.series, left_out=chosen.left_out)
+    )
+    return planned.fingerprint() if planned else ""
+
+
+class _Known:
+    """What earlier results say of lines and moves whose inputs are still the same."""
+
+    def __init__(self, earlier: Matrix | None) -> None:
+        self._lines = {item.line: item for item in earlier.lines} if earlier else {}
+        moves = earlier.moves if earlier else []
+        self._moves = {(item.first, item.second): item for item in moves}
+        self._same: set[str] = set()
+
+    def line(self, tree: Tree, inputs: str) -> LineResult | None:
+        found = self._lines.get(tree.name)
+        if found is None or not inputs or found.inputs != inputs or found.boot.state != "ok":
+            return None
+        self._same.add(tree.name)
+        console.note(f"{tree.name}: nothing has changed since the earlier results")
+        return found
+
+    def move(self, first: LineResult, second: LineResult) -> Move | None:
+        if not {first.line, second.line} <= self._same:
+            return None
+        found = self._moves.get((first.line, second.line))
+        return found if found and found.result.state != "failed" else None
 
 
 def _at(options: Options, output: Path | None, name: str) -> Options:
@@ -126,50 +169,68 @@ def _attempt(work: Callable[[], T]) -> tuple[T | None, Step]:
         return None, Step("refused" if refused else "failed", said)
 
 
-def _line(tree: Tree, board: Board, bundle: Path, options: Options) -> LineResult:
-    chosen = composition.of_board(board, tree.kernel)
-    built, build = _attempt(lambda: _build(tree, board, chosen, bundle))
-    boot = Step("left-out", "it was not built")
-    if built is not None:
-        booted, boot = _attempt(lambda: scenario.boot(bundle, board=board, options=options))
-        warned = results.warnings(booted) if booted else []
-        if warned:
-            boot = Step("failed", f"its log has a warning: {warned[0][1].text}")
-    config = built.config if built else None
-    patches = built.patches if built else []
-    return LineResult(
-        line=tree.name,
-        version=tree.version,
-        series=[item.name for item in chosen.series],
-        left_out=list(chosen.left_out),
-        patches=outcome.counts(patches),
-        symbols=config.requested - len(config.waived) if config else 0,
-        build=build,
-        boot=boot,
-    )
+class _Station:
+    """Where lines and moves are tried: a board, and what its guests are given."""
 
+    def __init__(self, board: Board, options: Options, output: Path | None) -> None:
+        self._board, self._options, self._output = board, options, output
+        self._built: set[str] = set()
 
-def _build(tree: Tree, board: Board, chosen: Composition, bundle: Path) -> Metadata:
-    return image.build(tree, board, series=chosen.series, left_out=chosen.left_out, output=bundle)
+    def line(self, tree: Tree, inputs: str) -> LineResult:
+        """Build a line, and boot it."""
+        board, bundle = self._board, self._bundle(tree.name)
+        chosen = composition.of_board(board, tree.kernel)
+        built, build = _attempt(lambda: self._build(tree.name))
+        boot = Step("left-out", "it was not built")
+        if built is not None:
+            options = _at(self._options, self._output, tree.name)
+            booted, boot = _attempt(lambda: scenario.boot(bundle, board=board, options=options))
+            warned = results.warnings(booted) if booted else []
+            if warned:
+                boot = Step("failed", f"its log has a warning: {warned[0][1].text}")
+        config = built.config if built else None
+        patches = built.patches if built else []
+        return LineResult(
+            line=tree.name,
+            version=tree.version,
+            series=[item.name for item in chosen.series],
+            left_out=list(chosen.left_out),
+            patches=outcome.counts(patches),
+            symbols=config.requested - len(config.waived) if config else 0,
+            build=build,
+            boot=boot,
+            inputs=inputs,
+        )
 
+    def move(self, first: LineResult, second: LineResult) -> Move:
+        """Update from a line to another, both built when they are not."""
+        what = f"{first.line}-to-{second.line}"
+        step = _cannot(first) or _cannot(second)
+        if step is None:
+            with console.step(f"Update {first.line} to {second.line}"):
+                _, step = _attempt(lambda: self._update(first.line, second.line, what))
+        return Move(first.line, second.line, step)
 
-def _move(
-    first: LineResult,
-    second: LineResult,
-    board: Board,
-    bundles: Mapping[str, Path],
-    options: Options,
-    output: Path | None,
-) -> Move:
-    what = f"{first.line}-to-{second.line}"
-    step = _cannot(first) or _cannot(second)
-    if step is None:
-        paths = bundles[first.line], bundles[second.line]
-        with console.step(f"Update {first.line} to {second.line}"):
-            _, step = _attempt(
-                lambda: _update(*paths, board=board, options=_at(options, output, what))
-            )
-    return Move(first.line, second.line, step)
+    def _update(self, first: str, second: str, what: str) -> None:
+        for name in (first, second):
+            if name not in self._built:  # the line itself was taken over from earlier results
+                self._build(name)
+        paths = self._bundle(first), self._bundle(second)
+        options = _at(self._options, self._output, what)
+        _update(*paths, board=self._board, options=options)
+
+    def _build(self, name: str) -> Metadata:
+        tree = trees.ensure(name)
+        chosen = composition.of_board(self._board, tree.kernel)
+        output = self._bundle(name)
+        made = image.build(
+            tree, self._board, series=chosen.series, left_out=chosen.left_out, output=output
+        )
+        self._built.add(name)
+        return made
+
+    def _bundle(self, name: str) -> Path:
+        return layout.cache_dir("matrix") / f"{self._board.name}-{name}"
 
 
 def _cannot(line: LineResult) -> Step | None:

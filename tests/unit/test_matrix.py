@@ -56,7 +56,8 @@ def lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Exception]
 
     def build(tree: trees.Tree, *_: object, **__: object) -> Any:
         tried(f"build {tree.name}")
-        return matrix.image.records.read(lab_fakes.bundle(tmp_path / f"b{tree.name}"))
+        path = tmp_path / f"b{tree.name}"
+        return matrix.image.records.read(path if path.exists() else lab_fakes.bundle(path))
 
     def boot(path: Path, **_: object) -> Any:
         tried(f"boot {path.name.rpartition('-')[2]}")
@@ -67,6 +68,11 @@ def lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Exception]
         good = msgspec.structs.replace(way("ours"), broken=[])
         return type("Result", (), {"ways": [good]})
 
+    def planned(tree: trees.Tree, *_: object, **__: object) -> Any:
+        changed = "again" if f"changed {tree.name}" in raised else "first"
+        return type("Plan", (), {"fingerprint": lambda self: f"{tree.name} {changed}"})()
+
+    monkeypatch.setattr(matrix.plan, "make", planned)
     monkeypatch.setattr(matrix.image, "build", build)
     monkeypatch.setattr(matrix.scenario, "boot", boot)
     monkeypatch.setattr(matrix.results, "warnings", lambda kernel: [])
@@ -74,8 +80,8 @@ def lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Exception]
     return raised
 
 
-def run(*lines: str) -> Matrix:
-    return matrix.run(lines, board_name="qemu-virt", options=Options())
+def run(*lines: str, earlier: Matrix | None = None) -> Matrix:
+    return matrix.run(lines, board_name="qemu-virt", options=Options(), earlier=earlier)
 
 
 def states(found: Matrix) -> dict[tuple[str, str], str]:
@@ -108,6 +114,43 @@ def test_a_line_without_handover_is_booted_and_not_updated(lab: dict[str, Except
     said = [item.result.said for item in found.moves if item.result.state == "left-out"]
     assert len(said) == 3
     assert "5.10 goes without handover" in said[0]
+
+
+def test_only_what_changed_or_failed_is_tried_again(lab: dict[str, Exception]) -> None:
+    lab["6.12 to 7.3"] = CheckError("the digest is another")
+    earlier = run("6.1", "6.12", "7.3")
+    assert earlier.failures == ["6.12 to 7.3: the digest is another"]
+    lab.clear()
+    # What would be tried again would fail.
+    for line in ("6.1", "6.12", "7.3"):
+        lab[f"boot {line}"] = lab[f"{line} to {line}"] = CheckError("tried again")
+    again = run("6.1", "6.12", "7.3", earlier=earlier)
+    assert again.failures == []
+    assert again.lines == earlier.lines
+
+    lab["changed 7.3"] = CheckError("")
+    del lab["boot 7.3"]
+    again = run("6.1", "6.12", "7.3", earlier=earlier)
+    assert again.failures == ["7.3 to 7.3: tried again"]
+    assert [item.inputs for item in again.lines] == ["6.1 first", "6.12 first", "7.3 again"]
+
+
+def test_what_is_taken_over_is_built_where_an_update_needs_it(lab: dict[str, Exception]) -> None:
+    earlier = run("6.1", "6.12")
+    lab["changed 6.12"] = CheckError("")
+    lab["build 6.1"] = CheckError("it does not compile any more")
+    again = run("6.1", "6.12", earlier=earlier)
+    assert again.lines[0] == earlier.lines[0]
+    assert again.failures == [
+        "6.1 to 6.12: it does not compile any more",
+        "6.12 to 6.1: it does not compile any more",
+    ]
+
+
+def test_results_of_another_board_are_not_taken_over(lab: dict[str, Exception]) -> None:
+    earlier = msgspec.structs.replace(run("6.1"), board="qemu-virt-acpi")
+    lab["boot 6.1"] = CheckError("tried again")
+    assert run("6.1", earlier=earlier).failures == ["6.1: boot: tried again"]
 
 
 def test_the_document_gets_the_table_and_nothing_else_changes(
