@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # make demo     the whole way on a real kernel, ending in a table
 # make test     linters, unit, tree and lab tests
-# make test-matrix  all kernel lines, updates across them, and README.md's table of it; on 7.3 beside a
-#                   program that uses the kernel's own live update (nightly)
+# make test-matrix  all kernel lines, updates across them, and README.md's table of it; on 7.3 with and beside
+#                   the kernel's own live update (nightly)
 # make test-changed of the same, the lines that have changed since the results in docs/matrix.json
 # make test-systemd MariaDB under a real systemd, through updates; eight minutes on a busy machine
 # make unit     linters and the tests that need no kernel (seconds)

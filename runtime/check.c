@@ -11,6 +11,7 @@
 #include "facts.h"
 #include "file.h"
 #include "image.h"
+#include "memfds.h"
 #include "pin.h"
 #include "state.h"
 #include "tasks.h"
@@ -89,16 +90,17 @@ void check_machine(const struct update_options *options, struct check *check)
 }
 
 /* The next kernel keeps nothing unless it is told to; an earlier word is overridden by a later. */
-static bool keeps(const char *cmdline)
+static bool is_on(const char *cmdline, const char *option)
 {
 	char value[8];
 
-	return cmdline_value(cmdline, "kho", value, sizeof(value)) &&
+	return cmdline_value(cmdline, option, value, sizeof(value)) &&
 	       (!strcmp(value, "on") || !strcmp(value, "1") || !strcmp(value, "y"));
 }
 
 /* After the jump is too late to find out that the next kernel refuses what is handed over. */
-static int check_image(const struct update_options *options, struct problem *problem)
+static int check_image(const struct update_options *options, struct check *check,
+		       struct problem *problem)
 {
 	struct reads running = { 0 };
 	struct reads next = { 0 };
@@ -108,6 +110,8 @@ static int check_image(const struct update_options *options, struct problem *pro
 	if (r < 0 || access(PIN_DEVICE, F_OK) < 0)
 		return r;
 	r = reads_running("", &running, problem);
+	check->takes_memfds = r == 0 && reads_memfds(&running, &next) &&
+			      is_on(options->cmdline, "liveupdate");
 	return r < 0 ? r : reads_compare(&running, &next, options->image, options->no_pid_reserve,
 					 problem);
 }
@@ -121,14 +125,14 @@ void check_next(const struct update_options *options, struct check *check)
 		*check_found(check, "bundle") = *options->refused;
 		return;
 	}
-	if (check_image(options, &problem) < 0)
+	if (check_image(options, check, &problem) < 0)
 		*check_found(check, "image") = problem;
 	if (options->bundle && check->count)
 		bundle_rename(options->bundle, &check->findings[check->count - 1].problem);
 	if (access(options->initrd, R_OK) < 0)
 		problem_set(check_found(check, "initrd"), errno, "give the next kernel's initramfs",
 			    "cannot read %s", options->initrd);
-	if (!keeps(options->cmdline))
+	if (!is_on(options->cmdline, "kho"))
 		problem_set(check_found(check, "cmdline"), 0, "add kho=on",
 			    "the next kernel's command line does not have kho=on: it would keep "
 			    "nothing");
@@ -161,6 +165,19 @@ static void check_dumpable(const struct update_options *options, pid_t pid, stru
 		*check_found(check, "application") = problem;
 }
 
+/* A restore that would fail must not be tried. */
+static void check_shared(const struct update_options *options, const struct tasks *tasks,
+			 struct check *check)
+{
+	bool takes = options->image ? check->takes_memfds : state_takes();
+	struct problem problem;
+
+	if (options->freezer->keeps_memory &&
+	    keeping_foresee(tasks, takes, options->image || state_loaded(), &check->shared,
+			    &problem) < 0)
+		*check_found(check, "application") = problem;
+}
+
 /* Check the application. */
 void check_application(const struct update_options *options, struct check *check)
 {
@@ -182,4 +199,5 @@ void check_application(const struct update_options *options, struct check *check
 			*check_found(check, "application") = problem;
 	}
 	check_session(&tasks, options->pid, check);
+	check_shared(options, &tasks, check);
 }

@@ -3,14 +3,18 @@
 #ifndef SKU_CHECK_H
 #define SKU_CHECK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "problem.h"
+#include "shared.h"
 #include "update.h"
 
 #define CHECK_FINDINGS_MAX 32
 
 struct check {
+	bool takes_memfds; /* the next kernel does, from this one */
+	struct shared shared; /* of the application, and what would become of it */
 	size_t count;
 	struct {
 		const char *what;

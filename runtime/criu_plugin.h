@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #define CRIU_PLUGIN_VERSION (2U << 8)
+#define CRIU_STAGE_RESTORE 2
 #define CRIU_HOOK_DUMP_UNIX_SK 0    /* int (*)(int fd, int id): its peer is not dumped */
 #define CRIU_HOOK_RESTORE_UNIX_SK 1 /* int (*)(int id): return a socket in its place */
 #define CRIU_HOOK_CHECKPOINT_DEVICES 11 /* int (*)(int pid): all tasks stopped, none dumped yet */

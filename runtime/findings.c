@@ -6,6 +6,7 @@
 
 #include "copied.h"
 #include "json.h"
+#include "memfds.h"
 #include "unit.h"
 
 /* Say in JSON, if that is wanted, how it ended: in which @phase, with what @problem (or NULL). */
@@ -67,7 +68,9 @@ enum status findings_only(const struct update_options *options)
 		findings_json(options, &check, NULL, "check", status);
 	else if (status == STATUS_OK)
 		printf("nothing stands in the way of an update\n");
-	if (!options->json)
+	if (!options->json) {
 		copied_print();
+		keeping_say(&check.shared);
+	}
 	return status;
 }

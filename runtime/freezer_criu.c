@@ -22,9 +22,12 @@
 #include "freezer.h"
 #include "images.h"
 #include "plugin_journal.h"
+#include "plugin_memfds.h"
 
 #define PLUGIN_DIRECTORY "/usr/lib/sku/criu"
 #define PLUGIN PLUGIN_DIRECTORY "/sku.so"
+/* For the sake of what it answers in the C library's place. */
+#define PRELOADED "LD_PRELOAD=" PLUGIN, PLUGIN_MEMFDS "=" STATE_MEMFDS
 #define DUMP_LOG STATE_DIRECTORY "/dump.log"
 #define RESTORE_LOG STATE_DIRECTORY "/restore.log"
 #define FIRST_IMAGE STATE_IMAGES "/inventory.img"
@@ -263,8 +266,7 @@ static int begin_freeze(struct freezing *freezing)
 		"--file-locks",	       CGROUPS_LEFT,
 		NULL,
 	};
-	/* Preloaded for the sake of what it answers in the C library's place, see plugin.c. */
-	const char *const environment[] = { PLUGIN_SOCKET "=" STATE_SOCKET, "LD_PRELOAD=" PLUGIN,
+	const char *const environment[] = { PLUGIN_SOCKET "=" STATE_SOCKET, PRELOADED,
 					    freezing->unit ? PLUGIN_UNIT "=1" : NULL, NULL };
 	int r = listen_for_plugin(freezing->problem);
 
@@ -301,9 +303,10 @@ static int start_restore(struct problem *problem)
 		"--libdir",	      PLUGIN_DIRECTORY,
 		CGROUPS_LEFT,	      NULL,
 	};
+	static const char *const environment[] = { PRELOADED, NULL };
 	_cleanup_close_ int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
-	return run(argv, NULL, nowhere, problem);
+	return run(argv, environment, nowhere, problem);
 }
 
 static void abandon_restore(void)

@@ -46,6 +46,7 @@ enum status update_load(const struct update_options *options)
 		status = STATUS_CHECK;
 	} else {
 		state->loaded = true;
+		state->takes = check.takes_memfds;
 		if (load_next(options, &problem) < 0) {
 			problem_print(&problem);
 			status = undo(state, -1) ? STATUS_STUCK : STATUS_CHECK;

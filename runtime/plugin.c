@@ -23,6 +23,7 @@
 #include "cleanup.h"
 #include "criu_plugin.h"
 #include "plugin_journal.h"
+#include "plugin_memfds.h"
 
 #define RED_ZONE 4096 /* bytes around a stack pointer */
 
@@ -172,6 +173,9 @@ static int checkpoint_devices(int pid)
 	r = add_threads(&areas, pid);
 	if (r == 0)
 		r = talk(path, pid, &areas);
+	/* With the last answer it is known what shared memory is kept, and before it none is dumped. */
+	if (r == 0 && !memfds_load())
+		r = -ENOMEM;
 	if (r < 0)
 		fprintf(stderr, "sku.so: cannot hand the memory of task %d to skuctl: %s\n", pid,
 			strerror(-r));
@@ -229,9 +233,10 @@ static int begin(int stage)
 	const char *path = getenv(PLUGIN_SOCKET);
 	int r = path ? talk(path, PLUGIN_READY, &none) : 0;
 
-	(void)stage;
+	if (stage == CRIU_STAGE_RESTORE && !memfds_load())
+		r = -ENOMEM;
 	if (r < 0)
-		fprintf(stderr, "sku.so: nobody waits for this CRIU any more: %s\n", strerror(-r));
+		fprintf(stderr, "sku.so: this CRIU cannot begin: %s\n", strerror(-r));
 	return r < 0 ? -1 : 0;
 }
 

@@ -172,9 +172,21 @@ static const char *hint_for(const char *name)
 	return "build the next kernel with what this one has";
 }
 
+/* Who keeps no memfds need not care whether they are read. */
+static const char memfd[] = "memfd";
+
+/* Return whether the next kernel reads what the running one writes of memfds. */
+bool reads_memfds(const struct reads *running, const struct reads *next)
+{
+	const char *written = versions_of(running, memfd);
+	const char *versions = versions_of(next, memfd);
+
+	return written && versions && has_word(versions, last_word(written));
+}
+
 /*
  * See that the next kernel, of the file @path, reads all that the running one writes; with
- * @no_pid_reserve, no pid numbers are. Return 0, or a negative errno with @problem set for the first
+ * @no_pid_reserve, no pid numbers are; memfds are another matter. Return 0, or a negative errno with @problem set for the first
  * that it does not.
  */
 int reads_compare(const struct reads *running, const struct reads *next, const char *path,
@@ -185,7 +197,7 @@ int reads_compare(const struct reads *running, const struct reads *next, const c
 		const char *written = last_word(running->lines[i].versions);
 		const char *versions = versions_of(next, name);
 
-		if ((no_pid_reserve && !strcmp(name, "pid_reserve")) ||
+		if ((no_pid_reserve && !strcmp(name, "pid_reserve")) || !strcmp(name, memfd) ||
 		    can_read(name, versions, written))
 			continue;
 		return problem_set(problem, 0, hint_for(name),

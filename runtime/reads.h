@@ -27,5 +27,6 @@ int reads_find(const char *path, const char *data, size_t size, struct reads *re
 int reads_running(const char *root, struct reads *reads, struct problem *problem);
 int reads_compare(const struct reads *running, const struct reads *next, const char *path,
 		  bool no_pid_reserve, struct problem *problem);
+bool reads_memfds(const struct reads *running, const struct reads *next);
 
 #endif

@@ -55,6 +55,9 @@ int report_write(const struct report *report, int session, struct problem *probl
 	json_number(&json, "verified", report->verified);
 	json_number(&json, "image_bytes", report->images.all);
 	json_number(&json, "pages_bytes", report->images.pages);
+	json_number(&json, "shared_bytes", shared_kept_bytes(report->shared));
+	json_number(&json, "shared_copied_bytes", report->shared->copied_bytes);
+	json_string(&json, "shared_copied", report->shared->why);
 	json_number(&json, "tasks", report->tasks);
 	if (copied_read(COPIED_LAST, &copied)) {
 		json_number(&json, "jump_bytes", copied.total);

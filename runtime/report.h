@@ -9,12 +9,14 @@
 #include "images.h"
 #include "pin.h"
 #include "problem.h"
+#include "shared.h"
 
 struct report {
 	struct pin_moved moved;
 	struct images_size images;
 	uint64_t extents; /* runs of pages that follow each other in memory and in the process */
 	uint64_t verified; /* pages compared with the checksums of the seal */
+	const struct shared *shared;
 	size_t tasks;
 };
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "memfds.h"
 #include "pin.h"
 
 #define CHUNK (4UL << 20)
@@ -90,7 +91,31 @@ static int rescue_record(int session, int directory, const char *record, struct 
 	return fd < 0 ? fd : write_rescued(fd, data.data, data.used, problem);
 }
 
-static int rescue_all(int session, int directory, struct problem *problem)
+/* Each file of shared memory becomes one: shared-NUMBER. What the kernel does not give back is told. */
+static int rescue_shared(int session, const char *session_name, int directory, struct problem *problem)
+{
+	struct held held = { 0 };
+	int r = held_take(&held, session, session_name, problem);
+
+	if (r < 0 && held.holder) {
+		problem_print(problem);
+		r = 0;
+	}
+	for (size_t i = 0; r == 0 && i < held.shared.count; i++) {
+		_cleanup_close_ int fd = -1;
+		char name[64];
+
+		if (held.fds[i] < 0)
+			continue;
+		snprintf(name, sizeof(name), "shared-%" PRIu64, held.shared.files[i].inode);
+		fd = make_file(directory, name, problem);
+		r = fd < 0 ? fd : held_rescue(&held, i, fd, problem);
+	}
+	held_free(&held);
+	return r;
+}
+
+static int rescue_all(int session, const char *session_name, int directory, struct problem *problem)
 {
 	static uint64_t keys[PIN_KEYS_MAX];
 	char record[PIN_MEM_NAME_SIZE];
@@ -112,7 +137,7 @@ static int rescue_all(int session, int directory, struct problem *problem)
 			break;
 		r = rescue_record(session, directory, record, problem);
 	}
-	return r;
+	return r < 0 ? r : rescue_shared(session, session_name, directory, problem);
 }
 
 /*
@@ -131,5 +156,5 @@ int rescue(const char *name, const char *directory, struct problem *problem)
 	fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return problem_set(problem, errno, NULL, "cannot open %s", directory);
-	return rescue_all(session, fd, problem);
+	return rescue_all(session, name, fd, problem);
 }

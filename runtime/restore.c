@@ -15,6 +15,7 @@
 #include "haste.h"
 #include "images.h"
 #include "journal.h"
+#include "memfds.h"
 #include "net.h"
 #include "pin.h"
 #include "report.h"
@@ -33,7 +34,9 @@
 struct restore {
 	int session;
 	struct problem problem;
+	const char *name; /* of the session, and of that of the kernel's live update */
 	struct app app;
+	struct held held;
 	struct unit unit;
 	const struct freezer *freezer;
 	struct buffer how; /* the freezer's record */
@@ -115,6 +118,8 @@ static int take_records(struct restore *restore)
 		r = pin_get(restore->session, APP_RECORD, &text, &restore->problem);
 	if (r == 0)
 		r = app_read(&text, &restore->app, &restore->problem);
+	if (r == 0)
+		r = held_take(&restore->held, restore->session, restore->name, &restore->problem);
 	if (r == 0)
 		r = take_unit(restore);
 	if (r == 0)
@@ -201,7 +206,7 @@ static int attach(struct restore *restore)
 	if (r == 0 && info.pages)
 		r = problem_set(&restore->problem, 0, NULL,
 				"%ju pages belong to none of the processes", (uintmax_t)info.pages);
-	return r;
+	return r < 0 ? r : held_check(&restore->held, &restore->problem);
 }
 
 /*
@@ -225,7 +230,9 @@ static void thaw(struct restore *restore)
 	wake_missing(&waking);
 	if (access(PID_RESERVED, W_OK) == 0 && file_put(PID_RESERVED, "\n", &problem) < 0)
 		problem_print(&problem);
+	held_end(&restore->held);
 	restore->report.tasks = tasks->count;
+	restore->report.shared = &restore->held.shared;
 	if (report_write(&restore->report, restore->session, &problem) < 0)
 		problem_print(&problem);
 	if (pin_drop(restore->session, &problem) < 0)
@@ -300,6 +307,7 @@ static void end(struct restore *restore)
 	if (restore->warming > 0)
 		waitpid(restore->warming, NULL, 0);
 	app_free(&restore->app);
+	held_free(&restore->held);
 	buffer_free(&restore->how);
 }
 
@@ -330,6 +338,7 @@ int restore_session(const char *name, uint64_t counter, uint64_t entered, bool u
 {
 	struct restore restore = {
 		.session = -1,
+		.name = name,
 		.freezer = &freezer_criu,
 		.unverified = unverified,
 	};

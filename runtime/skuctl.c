@@ -18,6 +18,7 @@
 #include "json.h"
 #include "kept.h"
 #include "measure.h"
+#include "memfds.h"
 #include "options.h"
 #include "pin.h"
 #include "problem.h"
@@ -257,10 +258,16 @@ static enum status do_rescue(struct given *given)
 
 static enum status do_drop(struct given *given)
 {
-	struct problem problem;
+	struct problem problem, ignored;
 	_cleanup_close_ int session = pin_retrieve(given->update.name, &problem);
+	struct held held = { 0 };
 
+	/* Shared memory is given up by letting go of it. */
+	if (session >= 0 && held_take(&held, session, given->update.name, &ignored) < 0 && held.holder)
+		problem_print(&ignored);
 	if (session >= 0 && pin_drop(session, &problem) == 0) {
+		held_end(&held);
+		held_free(&held);
 		unlink(STATE_FAILED);
 		return STATUS_OK;
 	}

@@ -31,6 +31,14 @@ bool state_loaded(void)
 	return look(&state) && state.loaded;
 }
 
+/* Return whether a kernel that skuctl has loaded takes memfds from this one. */
+bool state_takes(void)
+{
+	struct state state;
+
+	return look(&state) && state.loaded && state.takes;
+}
+
 static int lock(int fd, struct problem *problem)
 {
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
@@ -49,6 +57,7 @@ struct state *state_open(bool create, int *fd, struct problem *problem)
 {
 	_cleanup_close_ int file = -1;
 	bool loaded = state_loaded();
+	bool takes = state_takes();
 	struct stat about;
 	struct state *state;
 
@@ -78,7 +87,8 @@ struct state *state_open(bool create, int *fd, struct problem *problem)
 	}
 	if (create) {
 		*state = (struct state){ .magic = STATE_MAGIC, .version = STATE_VERSION,
-					 .updater = getpid(), .loaded = loaded };
+					 .updater = getpid(), .loaded = loaded,
+					 .takes = takes };
 	} else if (state->magic != STATE_MAGIC || state->version != STATE_VERSION) {
 		problem_set(problem, 0, "remove it", STATE_FILE " is of another version");
 		munmap(state, sizeof(*state));

@@ -22,12 +22,13 @@
 #define STATE_REPORT STATE_DIRECTORY "/report.json"
 #define STATE_FAILED STATE_DIRECTORY "/failed"
 #define STATE_SOCKET STATE_DIRECTORY "/plugin.sock"
+#define STATE_MEMFDS STATE_DIRECTORY "/memfds" /* plugin_memfds.h */
 
 #define STATE_NAME_SIZE 16
 #define STATE_COMMAND_SIZE 1024
 
 #define STATE_MAGIC 0x73756b73U
-#define STATE_VERSION 3
+#define STATE_VERSION 4
 
 /* Flags are set before the thing is done: to undo what was not done does no harm. */
 struct state {
@@ -41,6 +42,8 @@ struct state {
 	bool hushed;   /* the other sides of the connections */
 	bool reserved; /* /proc/sys/kernel/pid_reserve_next */
 	bool loaded;   /* a kernel */
+	bool takes;    /* that one takes memfds from this one */
+	bool keeping;  /* memfds: until their session is closed, none can change its size */
 	bool frozen;   /* the file systems */
 	bool hasty;    /* RCU's grace periods */
 	uint64_t deadline_ms; /* CLOCK_MONOTONIC; 0: none */
@@ -50,6 +53,7 @@ struct state {
 
 struct state *state_open(bool create, int *fd, struct problem *problem);
 bool state_loaded(void);
+bool state_takes(void);
 pid_t state_interrupt(pid_t told);
 void state_show(const char *phase);
 uint64_t state_now_ms(void);

@@ -58,6 +58,24 @@ static int end_helper(struct state *state, const struct freezer *freezer)
 	return 0;
 }
 
+/*
+ * Memfds that are kept for the next kernel cannot change their size; they are let go of when skuctl closes
+ * their session, or when it has ended.
+ */
+static void wait_for_memfds(const struct state *state)
+{
+	const struct timespec pause = { .tv_nsec = POLL_MS * 1000000 };
+
+	for (unsigned int waited = 0; state->keeping && waited < HELPER_PATIENCE_MS; waited += POLL_MS) {
+		int letter = tasks_state(state->updater);
+
+		if (letter < 0 || letter == 'Z')
+			break;
+		nanosleep(&pause, NULL);
+	}
+	unlink(STATE_MEMFDS);
+}
+
 /* Print what went wrong, and count it. */
 static int told(int r, const struct problem *problem)
 {
@@ -105,6 +123,7 @@ int undo(struct state *state, int session)
 					   state->helper), &problem);
 	if (session >= 0)
 		close(session);
+	wait_for_memfds(state);
 	if (state->frozen)
 		freeze_thaw();
 	if (freezer && freezer->undo)

@@ -24,6 +24,7 @@
 #include "journal.h"
 #include "kexec.h"
 #include "load.h"
+#include "memfds.h"
 #include "net.h"
 #include "pin.h"
 #include "runfiles.h"
@@ -50,6 +51,7 @@ struct update {
 	struct buffer network;
 	struct buffer warm; /* programs to read ahead */
 	struct runfiles runfiles;
+	struct keeping keeping;
 	struct pin_moved moved;
 	size_t detached; /* processes whose memory was taken */
 	size_t refused;	 /* ranges that are copied instead */
@@ -179,6 +181,13 @@ static int first_stopped(struct update *update)
 	return file_put(PID_RESERVE_NEXT, numbers.data, &update->problem);
 }
 
+/* All processes stand still. */
+static int keep_memfds(struct update *update)
+{
+	update->state->keeping = true;
+	return keeping_take(&update->keeping, &update->app.tasks, &update->problem);
+}
+
 /* A process stands still: take its memory. */
 static int stopped(struct freezing *freezing, pid_t pid, struct plugin_area *spared, size_t count)
 {
@@ -188,6 +197,8 @@ static int stopped(struct freezing *freezing, pid_t pid, struct plugin_area *spa
 	if (r == 0)
 		r = detach_process(update, pid, spared, count);
 	if (r == 0 && ++update->detached == update->app.tasks.count)
+		r = keep_memfds(update);
+	if (r == 0 && update->detached == update->app.tasks.count)
 		r = enter(update, PHASE_DUMP);
 	if (r == 0 && update->detached == update->app.tasks.count)
 		r = silence_further(update, SILENCE_ALL);
@@ -251,6 +262,8 @@ static int seal(struct update *update)
 		r = pin_put(update->session, WARM_RECORD, update->warm.data, update->warm.used,
 			    &update->problem);
 	if (r == 0)
+		r = keeping_seal(&update->keeping, update->session, &update->problem);
+	if (r == 0)
 		r = seal_unit(update);
 	if (r == 0 && !update->options->freezer->keeps_memory)
 		r = seal_commands(update);
@@ -298,8 +311,10 @@ static int prepare(struct update *update)
 				  &update->runfiles, &update->problem);
 	if (r == 0)
 		r = net_save(&update->network, &update->problem);
+	if (r == 0 && options->freezer->keeps_memory)
+		keeping_begin(&update->keeping, options->name, update->state->takes);
 	if (r == 0)
-		r = images_prepare(!update->options->freezer->keeps_memory, &update->problem);
+		r = images_prepare(!options->freezer->keeps_memory, &update->problem);
 	return r;
 }
 
@@ -387,6 +402,8 @@ static enum status undone(struct update *update, struct guard *guard)
 	problem_print(&update->problem);
 	if (update->options->freezer->abandon_freeze)
 		update->options->freezer->abandon_freeze();
+	keeping_end(&update->keeping);
+	update->state->keeping = false;
 	close(update->session);
 	if (guard_let_go(guard) < 0) {
 		fprintf(stderr, "skuctl: not all of it could be undone: run skuctl undo again, and "
@@ -415,6 +432,8 @@ static enum status guarded(struct update *update, struct check *check)
 			findings_json(update->options, check, NULL, phase_names[PHASE_CHECK], status);
 			return status;
 		}
+		if (update->options->image)
+			update->state->takes = check->takes_memfds;
 		go(update);
 	}
 	status = undone(update, &guard);
@@ -450,7 +469,7 @@ static void begin_freezing(struct update *update)
  */
 enum status update(const struct update_options *options)
 {
-	struct update update = { .options = options, .session = -1 };
+	struct update update = { .options = options, .session = -1, .keeping = KEEPING_NONE };
 	_cleanup_close_ int lock = -1;
 	static struct check check;
 	enum status status;

@@ -45,7 +45,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     ``extents`` runs that follow each other both in memory and in the process; CRIU's images took
     ``image_bytes``, ``pages_bytes`` of them copied memory. ``verified`` pages were compared with
     the checksums of the seal. Of the next kernel's ``jump_bytes`` the jump copied
-    ``jump_copied_bytes``; a kernel without the series ``quick_kexec`` does not say.
+    ``jump_copied_bytes``; a kernel without the series ``quick_kexec`` does not say. Of shared
+    memory, ``shared_bytes`` were kept in place and ``shared_copied_bytes`` copied, for the reason
+    ``shared_copied``.
     ``initramfs`` is ``kept``, or why the next kernel unpacked its archive; empty for a kernel that
     can only do that.
     """
@@ -61,6 +63,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     jump_bytes: int | None = None
     jump_copied_bytes: int | None = None
     initramfs: str = ""
+    shared_bytes: int = 0
+    shared_copied_bytes: int = 0
+    shared_copied: str = ""
 
 
 class WayResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -273,6 +273,7 @@ static int compare(const char *directory, bool no_pid_reserve)
 	if (r == 0)
 		r = reads_compare(&running, &next, "Image", no_pid_reserve, &problem);
 	printf("%d\n%s\n%s\n", r, r < 0 ? problem.text : "", r < 0 ? problem.hint : "");
+	printf("%s\n", reads_memfds(&running, &next) ? "memfds" : "no memfds");
 	return 0;
 }
 

@@ -434,7 +434,7 @@ def test_a_next_kernel_must_read_what_this_one_writes(
 ) -> None:
     _machine(tmp_path, pin_mem=PIN_READS, pid_reserve=PID_READS)
     (tmp_path / "Image").write_bytes(_image(0b0010, READS.replace(old, new)))
-    result, said, todo = part("reads", tmp_path)
+    result, said, todo, _ = part("reads", tmp_path)
     assert (int(result) < 0) == bool(why)
     assert why in said
     assert hint in todo
@@ -452,12 +452,30 @@ def test_what_is_not_written_or_not_wanted_need_not_be_read(part: Part, tmp_path
     assert part("reads-no-pids", other)[0] == "0"
 
 
+@pytest.mark.parametrize(
+    ("here", "there", "word"),
+    [
+        ("\nmemfd luo-v5/memfd-v2", "\nmemfd luo-v5/memfd-v2", "memfds"),
+        ("\nmemfd luo-v5/memfd-v2", "\nmemfd luo-v4/memfd-v2 luo-v5/memfd-v2", "memfds"),
+        ("\nmemfd luo-v5/memfd-v2", "\nmemfd luo-v5/memfd-v1", "no memfds"),
+        ("\nmemfd luo-v5/memfd-v2", "", "no memfds"),
+        ("", "\nmemfd luo-v5/memfd-v2", "no memfds"),
+    ],
+)
+def test_memfds_need_not_be_read_but_it_is_known_whether_they_are(
+    part: Part, tmp_path: Path, here: str, there: str, word: str
+) -> None:
+    _machine(tmp_path, pin_mem=PIN_READS + here)
+    (tmp_path / "Image").write_bytes(_image(0b0010, f"{PIN_READS}{there}\0".encode()))
+    assert part("reads", tmp_path) == ["0", "", "", word]
+
+
 def test_a_running_kernel_that_does_not_say_what_it_writes_is_told(
     part: Part, tmp_path: Path
 ) -> None:
     _machine(tmp_path, pid_reserve=PID_READS)
     (tmp_path / "Image").write_bytes(_image(0b0010, READS))
-    result, said, _ = part("reads", tmp_path)
+    result, said, *_ = part("reads", tmp_path)
     assert int(result) < 0
     assert "no /sys/class/misc/pin_mem/reads" in said
 
