@@ -19,6 +19,7 @@ DEBUG = bool(os.environ.get("SKU_TEST_DEBUG"))
 _TEST_DRIVERS = {
     "handover": ("CONFIG_KEXEC_HANDOVER_DEBUGFS=y", "CONFIG_KEXEC_HANDOVER_TEST=y"),
     "cpu_park": ("CONFIG_ARM64_CPU_PARK_TEST=y",),
+    "kept_initramfs": ("CONFIG_INITRAMFS_KEPT_TEST=y",),
     "device_state": ("CONFIG_DEVICE_STATE_TEST=y",),
 }
 

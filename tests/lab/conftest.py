@@ -18,6 +18,7 @@ from sku_build.board import Board
 from sku_build.lab import debug, qemu, update_result
 from sku_build.lab.machine import Machine
 from sku_build.lab.scenario import Options, Run
+from sku_build.series import select
 from sku_build.tree import Tree
 from tests.lab.bundles import DEBUG, built
 
@@ -43,6 +44,11 @@ def _series_is_for_this_kernel(request: pytest.FixtureRequest) -> None:
         left_out = composition.compose(marker.args, tree.kernel).left_out
         for item in left_out:
             pytest.skip(f"{item.series} on {tree.version}: {item.reason}")
+    for marker in request.node.iter_markers("patched"):
+        tree = request.getfixturevalue("linux")
+        for series in composition.compose(marker.args, tree.kernel).series:
+            if not select(series, tree.kernel).patches:
+                pytest.skip(f"{series.name} on {tree.version}: the kernel's own has no test driver")
 
 
 @pytest.fixture(autouse=True)

@@ -222,6 +222,7 @@ def test_no_cpu_is_lost_with_a_record_that_is_not_true(
         assert said is None or f"cpu_park: record ignored: {said}" in warnings
 
 
+@pytest.mark.patched("handover")
 def test_no_cpu_is_lost_with_a_handover_that_is_refused(start: Start) -> None:
     with start(f"cpu_park={_GIVE_UP_S}") as it:
         it.put("/sys/kernel/debug/kho/test/corrupt", "version")

@@ -27,6 +27,7 @@ from tests.lab.newc import Entry, pack
 pytestmark = [pytest.mark.lab, pytest.mark.series("kept_initramfs")]
 
 _KEPT = "/sys/kernel/kept_initramfs"
+_DAMAGE = "/sys/kernel/debug/kept_initramfs_damage"
 _PRESERVED = "/sys/kernel/debug/kho/out/preserved"
 _LARGE = random.Random(4).randbytes(1024 * 1024 + 17)
 
@@ -167,6 +168,13 @@ def test_kept_files_are_the_same_root_as_an_unpacked_archive(
     _jump(machine)
     assert _read(machine, f"{_KEPT}/came").startswith("the root is no ramfs")
     assert _tree(machine) == unpacked
+
+
+@pytest.mark.patched("handover")
+def test_pages_that_nobody_wanted_are_given_back(machine: Machine, qemu_virt: Board) -> None:
+    """The one that remains is not of this series."""
+    assert _load(machine, _cmdline(qemu_virt, "rootfstype=tmpfs")).startswith("kept: ")
+    _jump(machine)
     assert "unclaimed 1\n" in _read(machine, "/sys/kernel/debug/kho/in/preserved") + "\n"
 
 
@@ -176,7 +184,7 @@ def test_a_damaged_record_is_refused_in_one_line_and_the_archive_unpacked(
     unpacked = _tree(machine)
     assert _load(machine, _cmdline(qemu_virt)).startswith("kept: ")
     with machine.phase(Phase.LOAD):
-        machine.put("/sys/kernel/debug/kho/test/corrupt", "record-data")
+        machine.put(_DAMAGE, "now")
     _jump(machine)
     (said,) = _notes(machine)
     assert said == "kept_initramfs: record ignored: wrong checksum; unpacking the archive"
@@ -184,6 +192,7 @@ def test_a_damaged_record_is_refused_in_one_line_and_the_archive_unpacked(
     assert _tree(machine) == unpacked
 
 
+@pytest.mark.patched("handover")
 def test_what_is_kept_goes_with_the_image_it_was_kept_for(
     machine: Machine, qemu_virt: Board
 ) -> None:
