@@ -22,6 +22,7 @@ SUITES = {
     "kept_initramfs": ("kept_initramfs", "INITRAMFS_KEPT_KUNIT_TEST"),
     "device_state": ("device_state", "DEVICE_STATE_KUNIT_TEST"),
     "pci_state_cache": ("pci_state_cache", "PCI_STATE_CACHE_KUNIT_TEST"),
+    "partial_init": ("partial_init", "PARTIAL_INIT_KUNIT_TEST"),
     "hns3_partial_init": ("hns3_partial_init", "HNS3_PARTIAL_INIT_KUNIT_TEST"),
 }
 

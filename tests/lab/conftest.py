@@ -25,7 +25,7 @@ from tests.lab.bundles import DEBUG, built
 _LINE = os.environ.get("SKU_TEST_LINE", "6.1")
 _HANDOVER = (
     *("deferred_init", "handover", "pid_reserve", "pin_mem", "cpu_park"),
-    *("quick_kexec", "kept_initramfs", "device_state"),
+    *("quick_kexec", "kept_initramfs", "device_state", "partial_init"),
 )
 _HANG = 'void _start(void) { for (;;) __asm__ volatile("wfe"); }\n'
 
