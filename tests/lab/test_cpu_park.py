@@ -239,8 +239,9 @@ def test_cpus_parked_in_el2_come_back_in_el2(start: Start, mode: str) -> None:
         text = "\n".join(line.text for line in it.log())
         assert "CPU: All CPU(s) started at EL2" in text
         assert ("VHE mode" in text or "Virtualization Host Extensions" in text) is (mode == "vhe")
-        # The word itself makes a line of that level.
-        assert [text for text in it.warnings() if "forced to 0" not in text] == []
+        # The word itself makes a line of that level; 7.3 misses a timer that QEMU does not have.
+        fine = ("forced to 0", "without EL2 virtual timer")
+        assert [text for text in it.warnings() if not any(part in text for part in fine)] == []
 
 
 def test_kernels_of_different_builds_understand_each_other(
