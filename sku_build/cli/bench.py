@@ -137,7 +137,7 @@ def devices_command(
     as_json: bool,
 ) -> None:
     """Compare what a kernel asks of devices that the one before knew, with asking again; and how
-    long SATA disks take it, with each of the options that libata has for that.
+    long SATA disks take it: known from before, and with each option that libata has for that.
     """
     report = devices.measure(
         tree_name=tree_name,

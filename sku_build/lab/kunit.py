@@ -24,6 +24,7 @@ SUITES = {
     "pci_state_cache": ("pci_state_cache", "PCI_STATE_CACHE_KUNIT_TEST"),
     "partial_init": ("partial_init", "PARTIAL_INIT_KUNIT_TEST"),
     "hns3_partial_init": ("hns3_partial_init", "HNS3_PARTIAL_INIT_KUNIT_TEST"),
+    "sata_state_cache": ("sata_state_cache", "SATA_STATE_CACHE_KUNIT_TEST"),
 }
 
 _RESULTS = "/sys/kernel/debug/kunit"
