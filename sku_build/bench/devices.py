@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the next kernel asks of devices that the one before knew, and how long disks take it."""
+"""What devices cost the next kernel that the one before knew: PCI functions, disks, a link."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sku_build import board as boards
 from sku_build import console, image, lab, layout, partial_init
 from sku_build import series as patch_series
 from sku_build import tree as trees
-from sku_build.bench import disks
+from sku_build.bench import disks, links
 from sku_build.bench.comparison import Comparison, Report
 from sku_build.errors import CheckError
 from sku_build.lab import bundle, guest, pci_trace, results
@@ -27,7 +27,7 @@ from sku_build.lab.qemu_trace import traced
 from sku_build.lab.scenario import Run
 
 BOARD = "qemu-virt-acpi"
-PARTS = ("pci", "disks")
+PARTS = ("pci", "disks", "links")
 _ON, _OFF = "pci_state_cache=1", "pci_state_cache=off"
 _SYSFS = "/sys/kernel/pci_state_cache"
 _POLL_S = 0.2
@@ -63,10 +63,11 @@ def measure(
     timeout_factor: float = 1,
     output: Path | None = None,
 ) -> Report:
-    """Compare what is known of PCI functions with asking again, and ways to find SATA disks.
+    """Compare what is known of PCI functions with asking again, and ways to find SATA disks; and a
+    NIC's link that is kept with one that is set up anew.
 
     ``only`` names the :data:`PARTS` to take, all without it. Raises CheckError when a function was
-    not known again, or a disk was not found.
+    not known again, a disk was not found, or a link was not kept.
     """
     # What is counted is what all drivers ask as well.
     tree = trees.ensure(tree_name)
@@ -92,6 +93,16 @@ def measure(
             output=_part(output, "disks"),
         )
         comparisons += found
+    if not only or "links" in only:
+        found, told = links.measure(
+            built,
+            board=BOARD,
+            rounds=rounds,
+            timeout_factor=timeout_factor,
+            output=_part(output, "links"),
+        )
+        comparisons += found
+        notes += told
     return Report(
         bench="devices",
         inputs={"tree": tree.origin, "release": record.release, "rounds": rounds},

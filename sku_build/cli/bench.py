@@ -136,8 +136,9 @@ def devices_command(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Compare what a kernel asks of devices that the one before knew, with asking again; and how
-    long SATA disks take it: known from before, and with each option that libata has for that.
+    """Compare what a kernel asks of devices that the one before knew, with asking again; how long
+    SATA disks take, known from before and with each option that libata has for that; and what is
+    done to the link of a NIC, kept and set up anew.
     """
     report = devices.measure(
         tree_name=tree_name,

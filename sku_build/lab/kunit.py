@@ -25,6 +25,7 @@ SUITES = {
     "partial_init": ("partial_init", "PARTIAL_INIT_KUNIT_TEST"),
     "hns3_partial_init": ("hns3_partial_init", "HNS3_PARTIAL_INIT_KUNIT_TEST"),
     "sata_state_cache": ("sata_state_cache", "SATA_STATE_CACHE_KUNIT_TEST"),
+    "e1000e_link_kept": ("e1000e_link_kept", "E1000E_LINK_KEPT_KUNIT_TEST"),
 }
 
 _RESULTS = "/sys/kernel/debug/kunit"
